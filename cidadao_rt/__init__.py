@@ -1,0 +1,3 @@
+"""The real-time gateway of Cidadão.AI."""
+
+__version__ = "0.1.0"

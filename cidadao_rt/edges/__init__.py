@@ -1,0 +1,1 @@
+"""Where clients arrive. An edge imports no other edge but `admission`."""

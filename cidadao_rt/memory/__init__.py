@@ -1,0 +1,1 @@
+"""What is remembered: log, cursor, investigations, session. As pure as `words`."""

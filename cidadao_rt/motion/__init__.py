@@ -1,0 +1,1 @@
+"""What moves: broker, hub, gateway, agents, metrics. Knows the event loop, not aiohttp.web."""

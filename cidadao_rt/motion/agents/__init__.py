@@ -1,0 +1,1 @@
+"""The simulated agents: stories of investigations, voices of the chat."""
