@@ -49,6 +49,7 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.details = details
+        self.correlation_id: str | None = None
 
     @classmethod
     def field(cls, field: str, message: str, *, required: bool = False) -> "Refusal":

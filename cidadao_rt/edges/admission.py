@@ -1,0 +1,140 @@
+"""What all edges share: who is calling, from where, and whether the door opens.
+
+The token is checked before anything else, and a bad one registers nothing. Source: PROTOCOL 6 "Token", 9 "Limits".
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+import orjson
+from aiohttp import hdrs, web
+
+from ..memory.effects import error
+from ..motion.gateway import Gateway, TurnedAway
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.limits import SlidingWindow
+from ..words.tokens import BadToken, Principal
+
+REFUSED_TOKENS = 10_000
+"""Hashes of refused tokens that are remembered; beyond it the oldest is forgotten and merely checked again."""
+
+REFUSALS_PER_MINUTE = 60
+"""How often the same bad token is refused in full; above it the answer is a plain 429. The document's own client
+comes once a second, and is still told why."""
+
+_HTTP_STATUS = {
+    ErrorCode.AUTHENTICATION_REQUIRED: 401,
+    ErrorCode.TOKEN_EXPIRED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.MESSAGE_TOO_LARGE: 413,
+    ErrorCode.RATE_LIMIT_EXCEEDED: 429,
+    ErrorCode.CONNECTION_LIMIT: 429,
+    ErrorCode.OVERLOADED: 503,
+    ErrorCode.INTERNAL_ERROR: 500,
+}
+
+
+class TooOften(Exception):
+    """The same bad token again and again; answered without another look at it."""
+
+
+class Admission:
+    """The door. `address` of a request is the peer's, or behind a trusted proxy the one it forwards for."""
+
+    def __init__(self, gateway: Gateway, trusted_proxies: Sequence[str], allowed_origins: Sequence[str]) -> None:
+        self._gateway = gateway
+        self._proxies = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+        self._refused: OrderedDict[bytes, tuple[BadToken, SlidingWindow]] = OrderedDict()
+        self._handshakes = SlidingWindow(gateway.config.limits.handshakes_per_second, 1.0)
+
+    def principal(self, request: web.BaseRequest) -> Principal:
+        """Whom the request speaks for.
+
+        Raises `BadToken`, or `TooOften` for a token refused more than `REFUSALS_PER_MINUTE` times within a minute.
+        """
+        token = self._token(request)
+        if not token:
+            return self._gateway.verify(None)
+        key = hashlib.blake2b(token.encode(errors="replace"), digest_size=16).digest()
+        known = self._refused.get(key)
+        if known is not None:
+            bad, window = known
+            if window.admit(self._gateway.clock()) is not None:
+                raise TooOften
+            raise bad
+        try:
+            return self._gateway.verify(token)
+        except BadToken as bad:
+            if bad.lasting:
+                self._refused[key] = (bad.with_traceback(None), SlidingWindow(REFUSALS_PER_MINUTE, 60.0))
+                if len(self._refused) > REFUSED_TOKENS:
+                    self._refused.popitem(last=False)
+            raise
+
+    def check_handshake(self, request: web.BaseRequest) -> None:
+        """The checks between the token and the gateway's own. Raises `TurnedAway`."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if self._origins and origin is not None and origin.rstrip("/").lower() not in self._origins:
+            reason = "Origin not allowed"
+            raise TurnedAway(Refusal(ErrorCode.FORBIDDEN, reason), CloseCode.POLICY_VIOLATION, reason)
+        if self._handshakes.admit(self._gateway.clock()) is not None:
+            reason = "Too many connections at once"
+            raise TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)
+
+    def address(self, request: web.BaseRequest) -> str:
+        """The client's address: the last one forwarded by somebody we do not trust, or the peer's own."""
+        address = peer(request)
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        for hop in reversed(forwarded.split(",")):
+            if not self._is_proxy(address) or not _is_address(hop.strip()):
+                break
+            address = hop.strip()
+        return address
+
+    def _is_proxy(self, address: str) -> bool:
+        return _is_address(address) and any(ip_address(address) in proxy for proxy in self._proxies)
+
+    @staticmethod
+    def _token(request: web.BaseRequest) -> str | None:
+        scheme, _, credentials = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() == "bearer":
+            return credentials.strip()
+        return request.query.get("token")
+
+
+def peer(request: web.BaseRequest) -> str:
+    """The address at the other end of the socket."""
+    peername = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(peername[0]) if isinstance(peername, tuple) else ""
+
+
+def is_local(request: web.BaseRequest) -> bool:
+    """Whether the request comes from this machine itself and not through a proxy on it."""
+    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"))
+    address = peer(request)
+    return not forwarded and _is_address(address) and ip_address(address).is_loopback
+
+
+def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
+    """The envelope's error over HTTP, with a fitting status."""
+    response = web.Response(
+        body=orjson.dumps(error(refusal).data),
+        content_type="application/json",
+        status=status or _HTTP_STATUS.get(refusal.code, 422),
+    )
+    if response.status in (429, 503):
+        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))
+    return response
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,219 @@
+"""The WebSocket edge: aiohttp does the handshake and reads; frames go out straight to the transport.
+
+Source: PROTOCOL 1 "Transports and paths", 6 "Token"; RFC 6455 sections 5.5 and 7.
+"""
+
+import asyncio
+import logging
+import secrets
+from typing import cast
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from ..memory.effects import error
+from ..motion.connection import Connection
+from ..motion.gateway import Call, Gateway, TurnedAway
+from ..motion.hub import Hub
+from ..words import agents, envelope, frames
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.subscription import REQUESTABLE, ConnectionType, Kind
+from ..words.tokens import BadToken
+from .admission import Admission, TooOften, problem
+
+GOODBYE_SECONDS = 5.0
+"""How long a peer may take to answer our close; then the connection is cut."""
+
+REFUSED_SECONDS = 1.0
+"""The same for a peer that was turned away, who holds a socket all that time."""
+
+_log = logging.getLogger(__name__)
+
+
+class WebSocketOutlet(asyncio.Protocol):
+    """The way out to one client. Stands in front of aiohttp's protocol to see the buffer fill and drain.
+
+    Everything else is passed through by the very methods of the protocol behind, so that reading costs nothing more.
+    """
+
+    __slots__ = ("__dict__", "_closing", "_connection", "_hub", "_inner", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, hub: Hub) -> None:
+        self._transport = transport
+        self._hub = hub
+        self._connection: Connection | None = None
+        self._closing = False
+        self._inner = cast(asyncio.Protocol, transport.get_protocol())
+        self.write = transport.write
+        self.abort = transport.abort
+        self.buffered = transport.get_write_buffer_size
+        self.data_received = self._inner.data_received  # type: ignore[method-assign]
+        self.eof_received = self._inner.eof_received  # type: ignore[method-assign]
+        self.connection_lost = self._inner.connection_lost  # type: ignore[method-assign]
+        transport.set_protocol(self)
+
+    def attach(self, connection: Connection) -> None:
+        """See `Outlet.attach`."""
+        self._connection = connection
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is over its high-water mark."""
+        self._inner.pause_writing()
+        if self._connection is not None:
+            self._hub.paused(self._connection)
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has drained."""
+        self._inner.resume_writing()
+        if self._connection is not None:
+            self._hub.resumed(self._connection)
+
+    def ping(self) -> None:
+        """See `Outlet.ping`."""
+        self._transport.write(frames.PING)
+
+    @property
+    def closing(self) -> bool:
+        """Whether our close frame has been written."""
+        return self._closing
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Write our close frame; the peer has `GOODBYE_SECONDS` to answer it."""
+        if self._closing:
+            return
+        self._closing = True
+        self._transport.write(frames.close(code, reason))
+        asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
+
+
+class WebSocketEdge:
+    """The three endpoints."""
+
+    def __init__(self, gateway: Gateway, admission: Admission) -> None:
+        self._gateway = gateway
+        self._admission = admission
+        # aiohttp's bound is exclusive; ours lets a message of exactly that size through.
+        self._max_bytes = gateway.config.limits.frame_bytes + 1
+
+    def routes(self) -> list[web.RouteDef]:
+        """The document's paths, and the same under `/api/v1`."""
+        return [
+            web.get(prefix + path, handler)
+            for prefix in ("", "/api/v1")
+            for path, handler in (
+                ("/ws", self._general),
+                ("/ws/investigations/{id}", self._investigation),
+                ("/ws/chat", self._chat),
+            )
+        ]
+
+    async def _general(self, request: web.Request) -> web.StreamResponse:
+        asked = request.query.get("connection_type")
+        type_ = asked or ConnectionType.GENERAL
+        kind = Kind(ConnectionType(type_)) if type_ in REQUESTABLE else None
+        return await self._serve(request, kind, explicit=bool(asked))
+
+    async def _investigation(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, Kind(ConnectionType.INVESTIGATION, request.match_info["id"]))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        voice = request.query.get("agent") or agents.DEFAULT_VOICE
+        return await self._serve(request, Kind(ConnectionType.CHAT), voice=voice)
+
+    async def _serve(
+        self, request: web.Request, kind: Kind | None, *, explicit: bool = True, voice: str | None = None
+    ) -> web.StreamResponse:
+        ws = web.WebSocketResponse(
+            autoclose=False,
+            autoping=False,
+            compress=False,
+            decode_text=False,
+            max_msg_size=self._max_bytes,
+            timeout=REFUSED_SECONDS,
+        )
+        if not ws.can_prepare(request):
+            return problem(Refusal(ErrorCode.INVALID_REQUEST, "This is a WebSocket endpoint"), status=426)
+        try:
+            principal = self._admission.principal(request)
+        except TooOften:
+            return web.Response(status=429, headers={"Retry-After": "60"})
+        except BadToken as bad:
+            await ws.prepare(request)
+            await self._turn_away(ws, None, CloseCode.POLICY_VIOLATION, bad.reason)
+            return ws
+        await ws.prepare(request)
+        outlet = WebSocketOutlet(cast(asyncio.Transport, request.transport), self._gateway.hub)
+        try:
+            self._admission.check_handshake(request)
+            if kind is None:
+                reason = "Unknown connection_type"
+                refusal = Refusal.field("connection_type", reason)
+                raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, reason)
+            call = Call(
+                principal,
+                kind,
+                self._admission.address(request),
+                explicit,
+                request.query.get("session_id"),
+                request.query.get("last_event_id"),
+                voice,
+            )
+            connection = self._gateway.open(call, outlet, "websocket")
+        except TurnedAway as away:
+            await self._turn_away(ws, away.refusal, away.code, away.reason)
+            return ws
+        try:
+            if voice is not None and agents.find(voice) is None:
+                refusal = Refusal(ErrorCode.AGENT_UNAVAILABLE, "Unknown agent", available=list(agents.AGENTS))
+                self._gateway.hub.say(connection, [error(refusal)])
+            await self._converse(ws, outlet, connection)
+        finally:
+            self._gateway.left(connection)
+            # Closed here, so that aiohttp does not start a second goodbye of its own.
+            if request.transport is not None:
+                request.transport.close()
+        return ws
+
+    async def _converse(self, ws: web.WebSocketResponse, outlet: WebSocketOutlet, connection: Connection) -> None:
+        """Read until either side is done. After our own goodbye what still comes is read and let go."""
+        while True:
+            message = await ws.receive()
+            match message.type:
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    if not outlet.closing:
+                        await self._receive(connection, message)
+                case WSMsgType.PING:
+                    connection.heard_at = self._gateway.clock()
+                    # A peer that does not read gets no pongs piled up; it may be told of the newest ping alone.
+                    if not connection.paused and not outlet.closing:
+                        outlet.write(frames.pong(message.data))
+                case WSMsgType.PONG:
+                    connection.heard_at = self._gateway.clock()
+                case WSMsgType.CLOSE:
+                    outlet.close(message.data or None)
+                    return
+                case _:
+                    # aiohttp has said 1009 by itself.
+                    if getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG:
+                        self._gateway.metrics.error(ErrorCode.MESSAGE_TOO_LARGE)
+                    return
+
+    async def _receive(self, connection: Connection, message: WSMessage) -> None:
+        try:
+            await self._gateway.receive(connection, message.data, binary=message.type is WSMsgType.BINARY)
+        except Exception:
+            # A bug of ours must not be the client's riddle: it learns that it was us, and where to point to.
+            incident = f"incident_{secrets.token_hex(8)}"
+            _log.exception("bug", extra={"connection_id": connection.id, "correlation_id": incident})
+            refusal = Refusal(ErrorCode.INTERNAL_ERROR, "Internal error", incident=incident)
+            self._gateway.hub.say(connection, [error(refusal)])
+            self._gateway.hub.close(connection, CloseCode.INTERNAL_ERROR, f"Internal error {incident}")
+
+    async def _turn_away(
+        self, ws: web.WebSocketResponse, refusal: Refusal | None, code: CloseCode, reason: str
+    ) -> None:
+        """Accept and at once close: a refused upgrade would reach a browser as 1006 without a reason."""
+        self._gateway.metrics.error(ErrorCode.AUTHENTICATION_REQUIRED if refusal is None else refusal.code)
+        if refusal is not None:
+            said = error(refusal)
+            await ws.send_str(envelope.encode(said.type, said.data, self._gateway.wall()).decode())
+        await ws.close(code=code, message=reason.encode())

@@ -1,0 +1,402 @@
+"""One client's conversation, without I/O: a message in, effects out.
+
+A session outlives its connections. It remembers what is followed and how far the client is known to have come, so that
+whichever connection carries it next, on whichever transport, continues there.
+Source: PROTOCOL 3 "Commands and their answers", 5 "What a connection follows", 7 "Acknowledgment, replay, resume".
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import orjson
+
+from ..words import envelope, messages
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.events import INVESTIGATION_UPDATE, STATE_TYPES, is_subscribable
+from ..words.limits import SlidingWindow
+from ..words.subscription import Interest, Kind, Subscription, default
+from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
+from ..words.typesets import EVERYTHING, TypeSet, only
+from . import cursor
+from .effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from .investigations import Investigation, Investigations
+from .log import Log
+from .starts import Starts
+
+SNAPSHOTS = 128
+"""Snapshots sent in a row at the most (PROTOCOL 7): the newest, unfinished first."""
+
+ECHO_BYTES = 4096
+"""A message refused for its rate is read for its `correlation_id` up to this size; refusing must stay cheap."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The numbers a session holds its client to. `refusals` in `refusal_seconds` close the connection."""
+
+    message_bytes: int = 65_536
+    named_investigations: int = 128
+    replay_events: int = 10_000
+    refusals: int = 100
+    refusal_seconds: float = 60.0
+
+
+class World(msgspec.Struct, frozen=True):
+    """What all sessions share. `verify` raises `BadToken`; it is given, because this layer has no clock."""
+
+    log: Log
+    investigations: Investigations
+    verify: Callable[[str], Principal]
+    rules: Rules = Rules()
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Where to continue, whether nothing that matched is missing, and how many events are owed from there."""
+
+    offset: int
+    recovered: bool
+    replayed: int
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What one message came to: its type ("other" if unknown or unreadable) and the effects, in order."""
+
+    type: str
+    effects: list[Effect]
+
+
+class Session:
+    """One conversation. Every `now` is in seconds of one clock that does not go back."""
+
+    def __init__(
+        self,
+        session_id: str,
+        kind: Kind,
+        principal: Principal,
+        world: World,
+        window: SlidingWindow,
+        starts: Starts,
+    ) -> None:
+        self.id = session_id
+        self.kind = kind
+        self.principal = principal
+        self.voice: str | None = None
+        self.detached_at: float | None = None
+        self._world = world
+        self._window = window
+        self._starts = starts
+        self._refused = SlidingWindow(world.rules.refusals, world.rules.refusal_seconds)
+        self._explicit = False
+        bound = kind.investigation_id
+        self.subscription = default(kind, bound is not None and self._is_mine(bound))
+        # Offsets: the furthest that was sent, and from where to continue if the client does not say.
+        self._sent = self._resume_from = world.log.head
+        self._interest: Interest | None = None
+
+    @property
+    def sub(self) -> str:
+        """The user."""
+        return self.principal.sub
+
+    @property
+    def interest(self) -> Interest:
+        """What is followed, resolved to topics."""
+        if self._interest is None:
+            self._interest = self.subscription.interest(self.sub, self.id)
+        return self._interest
+
+    # -- connecting -----------------------------------------------------------------------------------------------
+
+    def begin(self, last_event_id: str | None) -> Verdict:
+        """The verdict for the first connection: fresh, or continuing where another session's cursor was."""
+        if last_event_id is None:
+            return Verdict(self._world.log.head, True, 0)
+        return self._continue(self._verdict(last_event_id))
+
+    def resume(self, principal: Principal, last_event_id: str | None) -> tuple[Verdict, list[str]]:
+        """Take the session up again. Returns the verdict and the named investigations no longer granted."""
+        lost = self._renew(principal)
+        self.detached_at = None
+        start = str(self._world.log.cursor(self._resume_from)) if last_event_id is None else last_event_id
+        return self._continue(self._verdict(start)), lost
+
+    def sent(self, position: int) -> None:
+        """All that is followed up to `position` has been written."""
+        self._sent = max(self._sent, position)
+
+    def snapshots(self, *, finished: bool) -> list[Say]:
+        """Snapshots of what is followed: the unfinished investigations, or with `finished` all, unfinished first."""
+        return self.tell(self._followed(finished=finished), None)
+
+    def tell(self, ids: Iterable[str], correlation_id: str | None) -> list[Say]:
+        """A snapshot of the present state of each of these investigations that is still known."""
+        found = (self._world.investigations.get(key) for key in ids)
+        return [Say(INVESTIGATION_UPDATE, inv.snapshot(), correlation_id) for inv in found if inv is not None]
+
+    def _followed(self, *, finished: bool) -> list[str]:
+        """The newest `SNAPSHOTS` investigations whose state is followed, unfinished first."""
+        investigations = self._world.investigations
+        found: list[Investigation] = []
+        if self.subscription.own.touches(STATE_TYPES):
+            own = investigations.of(self.sub) if finished else investigations.running_of(self.sub)
+            found.extend(inv for inv in own if inv.id not in self.subscription.named)
+        for key, named in self.subscription.named.items():
+            inv = investigations.get(key)
+            if inv is not None and named.types.touches(STATE_TYPES) and (finished or inv.finished_at is None):
+                found.append(inv)
+        found.sort(key=lambda inv: (inv.finished_at is not None, -inv.started_at))
+        return [inv.id for inv in found[:SNAPSHOTS]]
+
+    def _verdict(self, last_event_id: str) -> Verdict:
+        log = self._world.log
+        start = cursor.parse(last_event_id)
+        if start is None or start.epoch != log.epoch or start.offset > log.head:
+            return Verdict(log.head, False, 0)
+        if log.lost(start.offset, self.interest):
+            return Verdict(log.head, False, 0)
+        most = self._world.rules.replay_events
+        owed = log.owed(start.offset, self.interest, most)
+        if owed > most:
+            return Verdict(log.head, False, 0)
+        return Verdict(start.offset if owed else log.head, True, owed)
+
+    def _continue(self, verdict: Verdict) -> Verdict:
+        self.sent(verdict.offset)
+        if not verdict.recovered:
+            # What came before is settled by snapshots; asking for it again would only be refused again.
+            self._resume_from = verdict.offset
+        return verdict
+
+    def _renew(self, principal: Principal) -> list[str]:
+        """Check the grants again under a new token; returns the investigations that are followed no longer."""
+        self.principal = principal
+        lost = [key for key in self.subscription.named if not self._is_granted(key)]
+        if lost:
+            self._change(self.subscription.without(lost))
+        return lost
+
+    # -- conversing -----------------------------------------------------------------------------------------------
+
+    def receive(self, frame: bytes, position: int, now: float, *, binary: bool = False) -> Turn:
+        """One message of the client, while its connection has been written up to `position`. Raises nothing."""
+        self.sent(position)
+        retry_after = self._window.admit(now)
+        if retry_after is not None:
+            return Turn("other", self._too_many(frame, retry_after, now))
+        correlation_id = None
+        type_ = "other"
+        try:
+            if len(frame) > self._world.rules.message_bytes:
+                limit = self._world.rules.message_bytes
+                raise Refusal(ErrorCode.MESSAGE_TOO_LARGE, f"Message is larger than {limit} bytes", limit=limit)
+            if binary:
+                raise Refusal(ErrorCode.INVALID_REQUEST, "Binary frames are not supported; send JSON as text")
+            message = envelope.decode(frame)
+            correlation_id = message.correlation_id
+            if message.type in messages.CLIENT_TYPES:
+                type_ = message.type
+            return Turn(type_, self._obey(messages.command(message), correlation_id, now))
+        except Refusal as refusal:
+            return Turn(type_, [error(refusal, correlation_id)])
+
+    def _too_many(self, frame: bytes, retry_after: float, now: float) -> list[Effect]:
+        correlation_id = None
+        if len(frame) <= ECHO_BYTES:
+            try:
+                correlation_id = envelope.decode(frame).correlation_id
+            except Refusal as refusal:
+                correlation_id = refusal.correlation_id
+        limit = self._window.limit
+        too_many = Refusal(
+            ErrorCode.RATE_LIMIT_EXCEEDED,
+            f"More than {limit} messages in {self._window.period:g} seconds",
+            limit=limit,
+            retry_after=round(retry_after, 3),
+        )
+        effects: list[Effect] = [error(too_many, correlation_id)]
+        self._refused.admit(now)
+        if self._refused.is_full(now):
+            effects.append(Close(CloseCode.POLICY_VIOLATION, "Too many refused messages"))
+        return effects
+
+    def _obey(self, command: messages.Command, correlation_id: str | None, now: float) -> list[Effect]:  # noqa: PLR0911
+        match command:
+            case messages.Ping():
+                return [Pong(correlation_id)]
+            case messages.Ack():
+                return self._ack(command)
+            case messages.Subscribe():
+                return self._subscribe(command, correlation_id)
+            case messages.Unsubscribe():
+                return self._unsubscribe(command, correlation_id)
+            case messages.StartInvestigation():
+                return self._start(command, correlation_id, now)
+            case messages.CancelInvestigation():
+                return self._cancel(command, correlation_id)
+            case messages.AgentChat():
+                return self._chat(command, correlation_id)
+            case messages.Authenticate():
+                return self._authenticate(command, correlation_id)
+
+    def _ack(self, command: messages.Ack) -> list[Effect]:
+        acked = cursor.parse(command.id)
+        if acked is None or acked.epoch != self._world.log.epoch or acked.offset > self._sent:
+            raise Refusal.field("id", "Invalid field: id is not a cursor that this session was sent", required=True)
+        self._resume_from = max(self._resume_from, acked.offset)
+        return []
+
+    def _start(self, command: messages.StartInvestigation, correlation_id: str | None, now: float) -> list[Effect]:
+        filters, agents = command.filters or {}, command.agents or []
+        asked = orjson.dumps([command.query, filters, agents], option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.blake2b(asked, digest_size=16).digest()
+        if correlation_id is not None:
+            earlier = self._starts.find(correlation_id, now)
+            known = self._world.investigations.get(earlier.investigation_id) if earlier is not None else None
+            if earlier is not None and known is not None:
+                if earlier.digest != digest:
+                    raise Refusal.field(
+                        "correlation_id", "Invalid field: correlation_id was used to start another investigation"
+                    )
+                return [Snapshot([known.id], correlation_id)]
+        return [Start(command.query, filters, agents, digest, correlation_id)]
+
+    def _cancel(self, command: messages.CancelInvestigation, correlation_id: str | None) -> list[Effect]:
+        found = self._world.investigations.seen_by(self.principal, command.investigation_id)
+        if not self.principal.may_change(found.owner):
+            raise Refusal(ErrorCode.FORBIDDEN, "Only its owner may cancel an investigation")
+        if found.finished_at is not None:
+            return [Snapshot([found.id], correlation_id)]
+        return [Cancel(found.id, correlation_id)]
+
+    def _chat(self, command: messages.AgentChat, correlation_id: str | None) -> list[Effect]:
+        name = command.agent if command.agent is not None else self.voice
+        if name is None:
+            raise Refusal.field("agent", "Missing required field: agent", required=True)
+        agent = messages.agent(name)
+        about = command.context.investigation_id if command.context is not None else None
+        if about is not None:
+            self._world.investigations.seen_by(self.principal, about)
+        return [Chat(agent, command.message, about, correlation_id)]
+
+    def _authenticate(self, command: messages.Authenticate, correlation_id: str | None) -> list[Effect]:
+        try:
+            principal = self._world.verify(command.token)
+        except BadToken as bad:
+            code = ErrorCode.TOKEN_EXPIRED if bad.reason == TOKEN_EXPIRED else ErrorCode.AUTHENTICATION_REQUIRED
+            raise Refusal(code, bad.reason) from None
+        if principal.sub != self.sub:
+            raise Refusal(ErrorCode.FORBIDDEN, "Token belongs to another user")
+        lost = self._renew(principal)
+        if self.kind.investigation_id in lost:
+            gone = Refusal(ErrorCode.NOT_FOUND, "Investigation not found")
+            return [error(gone, correlation_id), Close(CloseCode.POLICY_VIOLATION, "Investigation not found")]
+        data = {"expires_at": envelope.timestamp(principal.expires_at), "denied": _denied(lost)}
+        return [Renew(principal), Follow(self.interest), Say("authenticated", data, correlation_id)]
+
+    # -- following ------------------------------------------------------------------------------------------------
+
+    def cover(self, investigation_id: str) -> Follow | None:
+        """Follow an investigation that this client starts, unless something it follows covers it already."""
+        bound = self.kind.investigation_id is not None
+        if bound or self.subscription.of(investigation_id, mine=True):
+            return None
+        if len(self.subscription.named) >= self._world.rules.named_investigations:
+            return None
+        self._change(self.subscription.add([(investigation_id, True)], self.kind.may_follow))
+        return Follow(self.interest)
+
+    def _subscribe(self, command: messages.Subscribe, correlation_id: str | None) -> list[Effect]:
+        types, events, denied = self._types(command.events)
+        ids, refused = self._granted(self._distinct(command.investigation_ids, "investigation_ids"))
+        denied += refused
+        before = self.subscription if self._explicit else Subscription()
+        after = before.add_own(types) if ids is None else before.add(((key, self._is_mine(key)) for key in ids), types)
+        self._check_named(after)
+        asked_in_vain = bool(denied) and (not types or ids == [])
+        if not asked_in_vain:
+            self._explicit = True
+            self._change(after)
+        data: dict[str, Any] = {"events": events, "investigation_ids": ids, "denied": denied}
+        effects: list[Effect] = [Follow(self.interest)]
+        snapshot = Snapshot(self._followed(finished=False) if ids is None else ids, correlation_id)
+        if command.after is None:
+            return [*effects, Say("subscribed", data, correlation_id), snapshot]
+        verdict = self._verdict(command.after)
+        self._continue(verdict)
+        self._resume_from = verdict.offset
+        id_ = str(self._world.log.cursor(verdict.offset))
+        data |= {"id": id_, "recovered": verdict.recovered, "replayed": verdict.replayed}
+        effects.append(Say("subscribed", data, correlation_id, verdict.offset))
+        if not verdict.recovered:
+            return [*effects, snapshot]
+        return [*effects, Rewind(verdict.offset)]
+
+    def _unsubscribe(self, command: messages.Unsubscribe, correlation_id: str | None) -> list[Effect]:
+        types, events, _ = self._types(command.events)
+        ids = self._distinct(command.investigation_ids, "investigation_ids")
+        if ids is None:
+            after = self.subscription.subtract_own(types)
+        else:
+            after = self.subscription.subtract(((key, self._is_mine(key)) for key in ids), types)
+        self._check_named(after)
+        self._change(after)
+        data = {"events": events, "investigation_ids": ids}
+        return [Follow(self.interest), Say("unsubscribed", data, correlation_id)]
+
+    def _types(self, names: list[str] | None) -> tuple[TypeSet, list[str] | None, list[dict[str, Any]]]:
+        """The types asked for, as a set and as a list (None: all of them), and those denied."""
+        names = self._distinct(names, "events")
+        allowed = self.kind.may_follow
+        if names is None:
+            return allowed, None if allowed == EVERYTHING else sorted(allowed.names), []
+        granted = [name for name in names if is_subscribable(name) and name in allowed]
+        denied = [
+            {"event": name, "code": ErrorCode.FORBIDDEN if is_subscribable(name) else ErrorCode.INVALID_REQUEST}
+            for name in names
+            if name not in granted
+        ]
+        return only(*granted), granted, denied
+
+    def _granted(self, ids: list[str] | None) -> tuple[list[str] | None, list[dict[str, Any]]]:
+        bound = self.kind.investigation_id
+        if bound is not None:
+            asked = [bound] if ids is None else ids
+            return [key for key in asked if key == bound], _denied(
+                (key for key in asked if key != bound), ErrorCode.FORBIDDEN
+            )
+        if ids is None:
+            return None, []
+        granted = [key for key in ids if self._is_granted(key)]
+        return granted, _denied(key for key in ids if key not in granted)
+
+    def _distinct(self, names: list[str] | None, field: str) -> list[str] | None:
+        if names is None:
+            return None
+        distinct = list(dict.fromkeys(names))
+        limit = self._world.rules.named_investigations
+        if len(distinct) > limit:
+            raise Refusal(ErrorCode.INVALID_REQUEST, f"More than {limit} {field} named", field=field, limit=limit)
+        return distinct
+
+    def _check_named(self, subscription: Subscription) -> None:
+        self._distinct(list(subscription.named), "investigation_ids")
+
+    def _change(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self._interest = None
+
+    def _is_mine(self, investigation_id: str) -> bool:
+        found = self._world.investigations.get(investigation_id)
+        return found is not None and found.owner == self.sub
+
+    def _is_granted(self, investigation_id: str) -> bool:
+        try:
+            self._world.investigations.seen_by(self.principal, investigation_id)
+        except Refusal:
+            return False
+        return True
+
+
+def _denied(ids: Iterable[str], code: ErrorCode = ErrorCode.NOT_FOUND) -> list[dict[str, Any]]:
+    return [{"investigation_id": key, "code": code} for key in ids]

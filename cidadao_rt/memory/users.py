@@ -1,0 +1,91 @@
+"""What is remembered of each user across connections: the message window, recent starts, and sessions.
+
+Source: PROTOCOL 7 (sessions are kept 5 minutes after a disconnect), 9 "Limits".
+"""
+
+from ..words.limits import SlidingWindow
+from .session import Session
+from .starts import Starts
+
+MINUTE = 60.0
+
+
+class User:
+    """One user's share. `sessions` holds the attached and the detached, the latter in the order of their detaching."""
+
+    __slots__ = ("chats", "detached", "sessions", "starts", "window")
+
+    def __init__(self, messages_per_minute: int) -> None:
+        self.window = SlidingWindow(messages_per_minute, MINUTE)
+        self.starts = Starts()
+        self.sessions: dict[str, Session] = {}
+        self.detached: dict[str, Session] = {}
+        self.chats = 0
+
+    def is_idle(self, now: float) -> bool:
+        """Whether forgetting this user would change no answer."""
+        return not self.sessions and not self.chats and self.window.is_empty(now) and self.starts.is_empty(now)
+
+
+class Users:
+    """All users with something to remember. Every `now` is in seconds of one clock that does not go back."""
+
+    def __init__(self, messages_per_minute: int, detached_sessions: int, session_seconds: float) -> None:
+        self._messages_per_minute = messages_per_minute
+        self._detached_sessions = detached_sessions
+        self._session_seconds = session_seconds
+        self._users: dict[str, User] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def get(self, sub: str) -> User:
+        """The user, remembered from now on."""
+        user = self._users.get(sub)
+        if user is None:
+            user = self._users[sub] = User(self._messages_per_minute)
+        return user
+
+    def session(self, sub: str, session_id: str, now: float) -> Session | None:
+        """This user's session, if it is still kept. Another user's is as unknown as one that never was."""
+        user = self._users.get(sub)
+        session = user.sessions.get(session_id) if user is not None else None
+        if session is None or self._is_over(session, now):
+            return None
+        return session
+
+    def attach(self, session: Session) -> None:
+        """A connection carries the session now."""
+        user = self.get(session.sub)
+        user.sessions[session.id] = session
+        user.detached.pop(session.id, None)
+        session.detached_at = None
+
+    def detach(self, session: Session, now: float) -> Session | None:
+        """No connection carries it any more. Returns the oldest detached session if that had to go for it."""
+        user = self.get(session.sub)
+        session.detached_at = now
+        user.detached[session.id] = session
+        if len(user.detached) <= self._detached_sessions:
+            return None
+        oldest = next(iter(user.detached.values()))
+        self._forget(user, oldest)
+        return oldest
+
+    def expire(self, now: float) -> int:
+        """Forget sessions whose time is over and users with nothing left; returns how many sessions went."""
+        gone = 0
+        for sub, user in list(self._users.items()):
+            while user.detached and self._is_over(oldest := next(iter(user.detached.values())), now):
+                self._forget(user, oldest)
+                gone += 1
+            if user.is_idle(now):
+                del self._users[sub]
+        return gone
+
+    def _is_over(self, session: Session, now: float) -> bool:
+        return session.detached_at is not None and now - session.detached_at >= self._session_seconds
+
+    @staticmethod
+    def _forget(user: User, session: Session) -> None:
+        del user.detached[session.id], user.sessions[session.id]

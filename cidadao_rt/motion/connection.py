@@ -1,0 +1,75 @@
+"""One client's connection as the hub sees it: a session, an outlet, and either a place at the head or a position."""
+
+import asyncio
+from collections import deque
+from typing import Any, Protocol
+
+import msgspec
+
+from ..memory.session import Session
+
+
+class Outlet(Protocol):
+    """What an edge gives the hub to reach one client. None of these waits.
+
+    Once attached, an outlet calls `Hub.paused` when its buffer is full and `Hub.resumed` when it has drained.
+    """
+
+    def attach(self, connection: "Connection") -> None:
+        """This is the connection whose outlet you are."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over whole frames."""
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+
+    def buffered(self) -> int:
+        """Bytes handed over that the socket has not taken yet."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye after what was written; ends by itself within a bounded time."""
+
+    def abort(self) -> None:
+        """Cut the connection at once and forget what is buffered."""
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A direct answer ready to be written. Without `body` it is a `pong`, stamped when it is written."""
+
+    type: str
+    body: bytes | None
+    correlation_id: str | None = None
+
+
+class Connection:
+    """A live connection is in its groups and its position is the head; one behind has nothing but its position.
+
+    Times are in seconds of the loop's clock: `message_at` the last message, `heard_at` the last sign of life,
+    `progress_at` the last time its full buffer shrank to `buffered` bytes, `expires_at` the end of its token.
+    """
+
+    __slots__ = (
+        "address", "answer_bytes", "answers", "buffered", "closing", "expires_at", "groups", "heard_at", "id", "interest",
+        "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at", "queued", "session",
+        "transport", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, id_: str, session: Session, outlet: Outlet, transport: str, address: str, now: float) -> None:
+        self.id = id_
+        self.session = session
+        self.interest = session.interest
+        self.outlet = outlet
+        self.transport = transport
+        self.address = address
+        self.position = 0
+        self.live = self.paused = self.closing = self.queued = False
+        self.answers: deque[Answer] = deque()
+        self.answer_bytes = 0
+        self.waiters: list[asyncio.Future[None]] = []
+        # Where the fan-out finds it again: channel and filter.
+        self.groups: list[tuple[str, Any]] = []
+        self.mark = 0
+        self.expires_at = float("inf")
+        self.message_at = self.heard_at = self.pinged_at = self.progress_at = now
+        self.buffered = 0

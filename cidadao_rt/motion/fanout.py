@@ -1,0 +1,160 @@
+"""Fan-out: from one event to the sockets of all who follow its topic, with as few writes as possible.
+
+Connections at the head are grouped by topic and filter. An event's frame is built once and put on the groups it
+matches; the first of a loop turn schedules one flush. The flush joins what each group is owed once, and connections
+that the same set of groups touched share the joined bytes, so that a connection gets one write per turn however many
+events and topics there were. At a low rate a turn has one event and nothing is delayed; under load turns grow and
+batches with them.
+"""
+
+import asyncio
+
+from ..memory.log import Event
+from ..words import frames, topics
+from ..words.subscription import Interest
+from ..words.topics import Topic
+from ..words.typesets import TypeSet
+from .connection import Connection
+from .metrics import Metrics
+
+_OWN = "own:"
+"""The channel of "all of one owner's investigations". No topic begins so, and it is never a topic of the log."""
+
+
+class Group:
+    """The connections at the head that follow one channel through one filter over one transport."""
+
+    __slots__ = ("members", "pending", "skip", "transport", "types")
+
+    def __init__(self, types: TypeSet, skip: frozenset[Topic], transport: str) -> None:
+        self.types = types
+        self.skip = skip
+        self.transport = transport
+        self.members: dict[Connection, None] = {}
+        # What this turn owes the group: (order within the turn, type, frame).
+        self.pending: list[tuple[int, str, bytes]] = []
+
+
+_Filter = tuple[TypeSet, frozenset[Topic], str]
+
+
+class Fanout:
+    """The groups and this turn's debts. Used from one event loop only."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._channels: dict[str, dict[_Filter, Group]] = {}
+        self._dirty: list[Group] = []
+        self._scheduled = False
+        self._order = 0
+        self._settled = 0
+
+    def settled(self, head: int) -> int:
+        """The offset up to which every connection at the head has been written, when the log's head is `head`."""
+        return self._settled if self._dirty else head
+
+    def join(self, connection: Connection, interest: Interest) -> None:
+        """Put a connection that has been written up to the head into its groups. The turn must be flushed before."""
+        assert not self._dirty, "joining in mid-turn would deliver twice"
+        for topic, types in interest.topics.items():
+            self._join(connection, topic, types, frozenset())
+        if interest.own:
+            self._join(connection, _OWN + interest.owner, interest.own, interest.skip)
+
+    def _join(self, connection: Connection, channel: str, types: TypeSet, skip: frozenset[Topic]) -> None:
+        key = (types, skip, connection.transport)
+        groups = self._channels.setdefault(channel, {})
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Group(types, skip, connection.transport)
+        group.members[connection] = None
+        connection.groups.append((channel, key))
+
+    def leave(self, connection: Connection) -> None:
+        """Take a connection out of its groups; what this turn owes it must be flushed before, or read from the log."""
+        for channel, key in connection.groups:
+            groups = self._channels[channel]
+            group = groups[key]
+            del group.members[connection]
+            if not group.members:
+                del groups[key]
+                if not groups:
+                    del self._channels[channel]
+        connection.groups.clear()
+
+    def deliver(self, event: Event) -> None:
+        """Owe an event, just appended, to every connection at the head that follows it."""
+        frame = None
+        for channel in self._channels_of(event.topic, event.owner):
+            for group in channel.values():
+                if event.type in group.types and event.topic not in group.skip:
+                    if frame is None:
+                        frame = frames.text(event.body)
+                    self._owe(group, event.offset - 1, event.type, frame)
+
+    def broadcast(self, topic: Topic, type_: str, body: bytes, head: int) -> None:
+        """Owe a transient message to the connections at the head that follow its type on `topic`; others go without."""
+        frame = frames.text(body)
+        for group in self._channels.get(topic, {}).values():
+            if type_ in group.types:
+                self._owe(group, head, type_, frame)
+
+    def _channels_of(self, topic: Topic, owner: str) -> list[dict[_Filter, Group]]:
+        found = [self._channels.get(topic)]
+        if topics.investigation_id(topic) is not None:
+            found.append(self._channels.get(_OWN + owner))
+        return [channel for channel in found if channel is not None]
+
+    def _owe(self, group: Group, settled: int, type_: str, frame: bytes) -> None:
+        if not self._dirty:
+            self._settled = settled
+            if not self._scheduled:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._end_of_turn)
+        if not group.pending:
+            self._dirty.append(group)
+        self._order += 1
+        group.pending.append((self._order, type_, frame))
+
+    def _end_of_turn(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what this turn owes, one write per connection."""
+        dirty = self._dirty
+        if not dirty:
+            return
+        # Emptied first: a write may pause a connection, and its position is then the head, since its one write
+        # holds all that the turn owes it.
+        self._dirty = []
+        for group in dirty:
+            for _, type_, _ in group.pending:
+                self._metrics.sent(type_, group.transport, len(group.members))
+        if len(dirty) == 1:
+            blob = b"".join([frame for _, _, frame in dirty[0].pending])
+            for connection in list(dirty[0].members):
+                connection.outlet.write(blob)
+        else:
+            self._write_shared(dirty)
+        for group in dirty:
+            group.pending.clear()
+
+    @staticmethod
+    def _write_shared(dirty: list[Group]) -> None:
+        touched: list[Connection] = []
+        for index, group in enumerate(dirty):
+            bit = 1 << index
+            for connection in group.members:
+                if not connection.mark:
+                    touched.append(connection)
+                connection.mark |= bit
+        blobs: dict[int, bytes] = {}
+        for connection in touched:
+            mark, connection.mark = connection.mark, 0
+            blob = blobs.get(mark)
+            if blob is None:
+                owed = [entry for index, group in enumerate(dirty) if mark >> index & 1 for entry in group.pending]
+                owed.sort()
+                blob = blobs[mark] = b"".join([frame for _, _, frame in owed])
+            connection.outlet.write(blob)

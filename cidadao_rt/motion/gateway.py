@@ -1,0 +1,339 @@
+"""The gateway: opens conversations, carries out what sessions ask for, keeps time, and drains.
+
+Knows the event loop and the clocks; knows nothing of HTTP or WebSocket.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from ..memory.effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from ..memory.investigations import Investigations
+from ..memory.log import Log, Retention
+from ..memory.session import Rules, Session, Turn, World
+from ..memory.users import Users
+from ..words import envelope, events, tokens, topics
+from ..words.config import Config
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.events import Status
+from ..words.subscription import Kind
+from ..words.tokens import Keyring, Principal
+from .agents.chats import Chats
+from .agents.runs import Runs
+from .agents.simulator import Simulator
+from .broker import MemoryBroker
+from .connection import Connection, Outlet
+from .hub import Hub
+from .metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+class TurnedAway(Exception):
+    """A connection that is not opened: the error to send, and the close that follows it."""
+
+    def __init__(self, refusal: Refusal, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
+        self.code = code
+        self.reason = reason
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a client wants when it connects. `kind` is None where it leaves the type to the session it resumes."""
+
+    principal: Principal
+    kind: Kind
+    address: str
+    kind_is_explicit: bool = True
+    session_id: str | None = None
+    last_event_id: str | None = None
+    voice: str | None = None
+
+
+class Gateway:
+    """One process's whole state. `clock` is the loop's, in seconds; `wall` is seconds since 1970."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.wall = wall
+        self.draining = False
+        limits, buffer = config.limits, config.buffer
+        self.keyring = Keyring(
+            tuple(config.auth.jwt_secrets),
+            tuple(config.auth.algorithms),
+            config.auth.issuer,
+            config.auth.audience,
+            config.auth.leeway_seconds,
+        )
+        retention = Retention(buffer.events_per_topic, buffer.bytes_per_topic, buffer.age_seconds, buffer.total_bytes)
+        self.log = Log(secrets.token_hex(6), retention)
+        self.investigations = Investigations()
+        self.users = Users(limits.messages_per_minute, limits.detached_sessions_per_user, limits.session_seconds)
+        self.metrics = Metrics()
+        self.hub = Hub(self.log, self.metrics, wall)
+        self.broker = MemoryBroker(self.log, self.investigations, self.hub.deliver, wall)
+        agents = Simulator(config.agents.seed, config.agents.speed)
+        self.runs = Runs(agents, self.broker, self.investigations)
+        self.chats = Chats(agents, self.broker, self.investigations)
+        rules = Rules(
+            limits.message_bytes, limits.named_investigations, buffer.replay_events, limits.refusals_per_minute
+        )
+        self._world = World(self.log, self.investigations, self.verify, rules)
+
+    def verify(self, token: str | None) -> Principal:
+        """Whom a token speaks for now. Raises `BadToken`."""
+        return tokens.verify(token, self.keyring, self.wall())
+
+    # -- opening and ending conversations -------------------------------------------------------------------------
+
+    def open(self, call: Call, outlet: Outlet, transport: str) -> Connection:
+        """Open a conversation, or take an earlier one up again, and greet the client.
+
+        Raises `TurnedAway`; then nothing is registered and no other connection was touched.
+        """
+        now = self.clock()
+        session = self._resumable(call, now)
+        bound = call.kind.investigation_id
+        self._check_node(call.address, transport)
+        if bound is not None:
+            try:
+                self.investigations.seen_by(call.principal, bound)
+            except Refusal as refusal:
+                raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
+        older = self.hub.of_session(session.id) if session is not None else None
+        self._check_user(call.principal.sub, taken_over=older is not None)
+        if older is not None:
+            self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
+        resumed = session is not None
+        if session is None:
+            session = self._begin(call)
+            verdict, lost = session.begin(call.last_event_id), list[str]()
+        else:
+            verdict, lost = session.resume(call.principal, call.last_event_id)
+        self.users.attach(session)
+        connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, transport, call.address, now)
+        connection.expires_at = now + call.principal.expires_at - self.wall()
+        welcome = {
+            "message": "WebSocket connection established",
+            "user_id": session.sub,
+            "connection_type": session.kind.type,
+            "server_time": envelope.timestamp(self.wall()),
+            "session_id": session.id,
+            "resumed": resumed,
+            "recovered": verdict.recovered,
+            "replayed": verdict.replayed,
+        }
+        if lost:
+            welcome["denied"] = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
+        greeting = [Say("connection_established", welcome, offset=verdict.offset)]
+        if not verdict.recovered:
+            greeting += session.snapshots(finished=True)
+        elif not resumed and call.last_event_id is None:
+            greeting += session.snapshots(finished=False)
+        self.hub.add(connection, verdict.offset, greeting)
+        _log.info(
+            "connection opened",
+            extra={
+                "connection_id": connection.id, "session_id": session.id, "transport": transport,
+                "connection_type": session.kind.type, "resumed": resumed, "recovered": verdict.recovered,
+                "replayed": verdict.replayed,
+            },
+        )  # fmt: skip
+        return connection
+
+    def left(self, connection: Connection) -> None:
+        """The connection has ended, whoever ended it; its session waits for the client to come back."""
+        self.hub.remove(connection)
+        session = connection.session
+        if session.detached_at is None and self.hub.of_session(session.id) is None:
+            dropped = self.users.detach(session, self.clock())
+            if dropped is not None:
+                _log.info("oldest detached session dropped", extra={"session_id": dropped.id})
+
+    def _resumable(self, call: Call, now: float) -> Session | None:
+        if call.session_id is None:
+            return None
+        session = self.users.session(call.principal.sub, call.session_id, now)
+        if session is None or (call.kind_is_explicit and session.kind != call.kind):
+            return None
+        return session
+
+    def _begin(self, call: Call) -> Session:
+        user = self.users.get(call.principal.sub)
+        id_ = f"sess_{secrets.token_hex(16)}"
+        session = Session(id_, call.kind, call.principal, self._world, user.window, user.starts)
+        session.voice = call.voice
+        return session
+
+    def _check_node(self, address: str, transport: str) -> None:
+        limits = self.config.limits
+        if self.draining:
+            raise self._overloaded("The server is going away")
+        if len(self.hub) >= limits.max_connections:
+            raise self._overloaded("Too many connections")
+        if self.hub.of_address(address) >= limits.connections_per_address:
+            raise self._overloaded("Too many connections from this address")
+
+    def _check_user(self, sub: str, *, taken_over: bool) -> None:
+        limit = self.config.limits.connections_per_user
+        if self.hub.of_user(sub) - taken_over >= limit:
+            reason = f"More than {limit} connections"
+            refusal = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
+            raise TurnedAway(refusal, CloseCode.TRY_AGAIN_LATER, reason)
+
+    @staticmethod
+    def _overloaded(reason: str) -> TurnedAway:
+        return TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)
+
+    # -- conversing -----------------------------------------------------------------------------------------------
+
+    async def receive(self, connection: Connection, frame: bytes, *, binary: bool = False) -> None:
+        """Carry out one message of a client. Waits while the client leaves too many answers unread."""
+        began = connection.message_at = connection.heard_at = self.clock()
+        turn = connection.session.receive(frame, self.hub.position(connection), began, binary=binary)
+        self.metrics.received(turn.type, connection.transport)
+        if await self._carry_out(connection, turn):
+            self.metrics.answered(self.clock() - began)
+        await self.hub.room(connection)
+
+    async def _carry_out(self, connection: Connection, turn: Turn) -> bool:
+        """Carry out the effects in order; whether the last direct answer has been given by then."""
+        answered = True
+        said: list[Say | Pong] = []
+        rewinds = any(isinstance(effect, Rewind) for effect in turn.effects)
+        for effect in turn.effects:
+            if isinstance(effect, Say | Pong):
+                said.append(effect)
+                continue
+            if isinstance(effect, Snapshot) or (isinstance(effect, Follow) and not rewinds):
+                # What is older than a snapshot, or was owed before a change, must have gone out before it.
+                self.hub.say(connection, said)
+                said = []
+                await self.hub.caught_up(connection)
+            if isinstance(effect, Snapshot):
+                said.extend(connection.session.tell(effect.investigation_ids, effect.correlation_id))
+                continue
+            self.hub.say(connection, said)
+            said = []
+            if isinstance(effect, Chat):
+                answered = False
+            await self._act(connection, effect)
+        self.hub.say(connection, said)
+        return answered
+
+    async def _act(self, connection: Connection, effect: Effect) -> None:
+        try:
+            match effect:
+                case Follow():
+                    self.hub.follow(connection, effect.interest)
+                case Rewind():
+                    self.hub.rewind(connection, effect.offset)
+                case Start():
+                    await self._start(connection, effect)
+                case Cancel():
+                    await self._cancel(connection, effect)
+                case Chat():
+                    self._chat(connection, effect)
+                case Renew():
+                    connection.expires_at = self.clock() + effect.principal.expires_at - self.wall()
+                case Close():
+                    self.hub.close(connection, CloseCode(effect.code), effect.reason)
+        except Refusal as refusal:
+            self.hub.say(connection, [error(refusal, getattr(effect, "correlation_id", None))])
+
+    async def _start(self, connection: Connection, start: Start) -> None:
+        session = connection.session
+        self._refuse_while_draining()
+        limit = self.config.limits.investigations_per_user
+        if len(self.investigations.running_of(session.sub)) >= limit:
+            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} running investigations", limit=limit)
+        id_ = f"inv_{secrets.token_hex(16)}"
+        if start.correlation_id is not None:
+            starts = self.users.get(session.sub).starts
+            starts.remember(start.correlation_id, start.digest, id_, self.clock())
+        covered = session.cover(id_)
+        if covered is not None:
+            self.hub.follow(connection, covered.interest)
+        await self.runs.start(id_, session.sub, start.query, start.filters, start.agents, start.correlation_id)
+        self._answer_apart(connection, id_, start.correlation_id)
+
+    async def _cancel(self, connection: Connection, cancel: Cancel) -> None:
+        found = self.investigations.get(cancel.investigation_id)
+        if found is not None:
+            await self.runs.end(found, Status.CANCELLED, "Investigação cancelada.", cancel.correlation_id)
+            self._answer_apart(connection, found.id, cancel.correlation_id)
+
+    def _answer_apart(self, connection: Connection, investigation_id: str, correlation_id: str | None) -> None:
+        """Answer with a snapshot where the event that is the answer does not reach the asker as such."""
+        found = self.investigations.get(investigation_id)
+        if found is None:
+            return
+        mine = found.owner == connection.session.sub
+        if events.INVESTIGATION_UPDATE not in connection.session.subscription.of(investigation_id, mine):
+            self.hub.say(connection, connection.session.tell([investigation_id], correlation_id))
+
+    def _chat(self, connection: Connection, chat: Chat) -> None:
+        self._refuse_while_draining()
+        user = self.users.get(connection.session.sub)
+        limit = self.config.limits.chats_per_user
+        if user.chats >= limit:
+            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} chats at once", limit=limit)
+        user.chats += 1
+        began = self.clock()
+
+        def done() -> None:
+            user.chats -= 1
+            self.metrics.answered(self.clock() - began)
+
+        self.chats.start(connection.session, chat, _Line(self.hub, connection), done)
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            raise Refusal(ErrorCode.OVERLOADED, "The server is going away")
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    async def keep_house(self) -> None:
+        """Forget what is over, once. Called about once a second."""
+        now, wall, limits = self.clock(), self.wall(), self.config.limits
+        self.log.expire(wall)
+        self.users.expire(now)
+        self.investigations.forget(wall - limits.finished_seconds, limits.finished_investigations)
+        for found in self.investigations.idle(wall - limits.investigation_idle_seconds):
+            await self.runs.end(found, Status.FAILED, "A investigação ficou sem notícias por tempo demais.")
+
+    def tell_metrics(self) -> None:
+        """Send one `metrics_update` to all who follow it."""
+        data = {
+            "active_investigations": self.investigations.running,
+            "agents_busy": len(self.runs) + len(self.chats),
+            "avg_response_time": round(self.metrics.response_time, 4),
+            "queue_size": self.hub.behind,
+        }
+        body = envelope.encode(events.METRICS_UPDATE, data, self.wall())
+        self.hub.broadcast(topics.EVERYONE, events.METRICS_UPDATE, body)
+
+
+class _Line:
+    """The way back to the connection that asked for a chat."""
+
+    def __init__(self, hub: Hub, connection: Connection) -> None:
+        self._hub = hub
+        self._connection = connection
+
+    def say(self, message: Say) -> None:
+        self._hub.say(self._connection, [message])
+
+    def whisper(self, message: Say) -> None:
+        self._hub.whisper(self._connection, message)

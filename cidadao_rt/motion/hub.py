@@ -1,0 +1,294 @@
+"""The hub: the registry of connections, and the one way by which anything reaches a client.
+
+Live delivery is replay that has caught up. A connection at the head is in the fan-out's groups; one whose socket is
+full, or that has just resumed, holds a position and pulls from the log, a page a turn, until it is at the head again.
+Nothing is queued for it but its direct answers, and past 64 KiB of those it is not read from.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+
+from ..memory.effects import Pong, Say
+from ..memory.log import Event, Log
+from ..words import envelope, frames
+from ..words.errors import CloseCode
+from ..words.subscription import Interest
+from ..words.topics import Topic
+from .connection import Answer, Connection
+from .fanout import Fanout
+from .metrics import Metrics
+
+ANSWER_BYTES = 65_536
+"""Bytes of answers that wait for a full socket; past it the client is not read from until they are written."""
+
+ANSWER_OVERHEAD = 128
+"""Bytes counted for a waiting answer beside its body."""
+
+PAGE_EVENTS = 256
+PAGE_BYTES = 65_536
+"""One page of replay: events, and bytes of bodies. Others get their turn between two pages."""
+
+PUMP_SECONDS = 0.002
+"""How long replay may hold a loop turn, so that live events of others are not late by more."""
+
+_log = logging.getLogger(__name__)
+
+
+class Hub:
+    """Every open connection. `wall` gives seconds since 1970, for timestamps alone."""
+
+    def __init__(self, log: Log, metrics: Metrics, wall: Callable[[], float]) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._wall = wall
+        self._fanout = Fanout(metrics)
+        self._connections: dict[str, Connection] = {}
+        self._of_user: dict[str, dict[str, Connection]] = {}
+        self._of_session: dict[str, Connection] = {}
+        self._of_address: Counter[str] = Counter()
+        self._behind: deque[Connection] = deque()
+        self._pumping = False
+        self.deliver = self._fanout.deliver
+
+    # -- registry -------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections.values()))
+
+    @property
+    def behind(self) -> int:
+        """Connections that wait for a page of the log."""
+        return len(self._behind)
+
+    def of_user(self, sub: str) -> int:
+        """How many connections a user has."""
+        return len(self._of_user.get(sub, ()))
+
+    def of_session(self, session_id: str) -> Connection | None:
+        """The connection that carries a session now."""
+        return self._of_session.get(session_id)
+
+    def of_address(self, address: str) -> int:
+        """How many connections come from an address."""
+        return self._of_address[address]
+
+    def add(self, connection: Connection, position: int, greeting: Iterable[Say]) -> None:
+        """Register a connection, greet it, and deliver from `position` on."""
+        self._connections[connection.id] = connection
+        self._of_user.setdefault(connection.session.sub, {})[connection.id] = connection
+        self._of_session[connection.session.id] = connection
+        self._of_address[connection.address] += 1
+        self._metrics.opened(connection.transport)
+        connection.position = position
+        connection.outlet.attach(connection)
+        self.say(connection, greeting)
+        self._advance(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection; it may be gone already."""
+        if self._connections.pop(connection.id, None) is None:
+            return
+        connection.session.sent(self.position(connection))
+        if connection.live:
+            connection.live = False
+            self._fanout.leave(connection)
+        connection.closing = True
+        self._notice(connection)
+        of_user = self._of_user[connection.session.sub]
+        del of_user[connection.id]
+        if not of_user:
+            del self._of_user[connection.session.sub]
+        if self._of_session.get(connection.session.id) is connection:
+            del self._of_session[connection.session.id]
+        self._of_address[connection.address] -= 1
+        if not self._of_address[connection.address]:
+            del self._of_address[connection.address]
+        self._metrics.closed(connection.transport)
+
+    def close(self, connection: Connection, code: CloseCode, reason: str) -> None:
+        """Write what is owed this turn, say goodbye, and forget the connection at once."""
+        if connection.closing:
+            return
+        self._fanout.flush()
+        if connection.answers:
+            self._write_answers(connection)
+        self.remove(connection)
+        connection.outlet.close(code, reason)
+        _log.info(
+            "connection closed",
+            extra={"connection_id": connection.id, "code": int(code), "reason": reason},
+        )
+
+    # -- delivery -------------------------------------------------------------------------------------------------
+
+    def position(self, connection: Connection) -> int:
+        """The offset up to which the connection has been written."""
+        return self._fanout.settled(self._log.head) if connection.live else connection.position
+
+    def broadcast(self, topic: Topic, type_: str, body: bytes) -> None:
+        """Send a transient message to the connections at the head that follow `type_` on `topic`."""
+        self._fanout.broadcast(topic, type_, body, self._log.head)
+
+    def say(self, connection: Connection, messages: Iterable[Say | Pong]) -> None:
+        """Answer one connection directly. What it is owed at the head is written before."""
+        answers = [self._answer(message) for message in messages]
+        if connection.closing or not answers:
+            return
+        connection.answers.extend(answers)
+        connection.answer_bytes += sum(len(answer.body or b"") + ANSWER_OVERHEAD for answer in answers)
+        if not connection.paused:
+            self._fanout.flush()
+        # The flush may have been what filled the socket.
+        if not connection.paused:
+            self._write_answers(connection)
+
+    def whisper(self, connection: Connection, message: Say) -> None:
+        """Send what may be skipped: a connection that is behind goes without."""
+        if connection.live:
+            self.say(connection, [message])
+
+    def follow(self, connection: Connection, interest: Interest) -> None:
+        """From now on deliver by `interest`. To a connection that is behind it holds for what it still has to pull."""
+        if connection.live:
+            self._fanout.flush()
+        connection.interest = interest
+        # The flush may have filled the socket, and the connection is live no more.
+        if connection.live:
+            self._fanout.leave(connection)
+            self._fanout.join(connection, interest)
+
+    def rewind(self, connection: Connection, offset: int) -> None:
+        """Send all that the session follows past `offset` again."""
+        if connection.closing:
+            return
+        if connection.live:
+            self._fanout.flush()
+        self._fall_behind(connection)
+        connection.position = offset
+        self._advance(connection)
+
+    def paused(self, connection: Connection) -> None:
+        """The outlet's buffer is full: the connection falls behind, and costs its position from here on."""
+        connection.paused = True
+        connection.progress_at = asyncio.get_running_loop().time()
+        connection.buffered = connection.outlet.buffered()
+        self._fall_behind(connection)
+
+    def resumed(self, connection: Connection) -> None:
+        """The outlet's buffer has drained."""
+        connection.paused = False
+        if not connection.closing:
+            self._advance(connection)
+
+    async def room(self, connection: Connection) -> None:
+        """Wait while more than `ANSWER_BYTES` of answers are unwritten: who does not read is not read from."""
+        while connection.answer_bytes > ANSWER_BYTES and not connection.closing:
+            await self._change(connection)
+
+    async def caught_up(self, connection: Connection) -> None:
+        """Wait until the connection is at the head, so that a snapshot is not followed by what came before it."""
+        while not connection.live and not connection.closing:
+            await self._change(connection)
+
+    async def _change(self, connection: Connection) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        connection.waiters.append(waiter)
+        await waiter
+
+    def _notice(self, connection: Connection) -> None:
+        for waiter in connection.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        connection.waiters.clear()
+
+    def _fall_behind(self, connection: Connection) -> None:
+        if connection.live:
+            connection.position = self.position(connection)
+            connection.live = False
+            self._fanout.leave(connection)
+
+    def _advance(self, connection: Connection) -> None:
+        """Go live if nothing is owed, else take a place among those that pull."""
+        if connection.live or connection.paused or connection.closing or connection.queued:
+            return
+        if not connection.answers and connection.position == self._log.head:
+            self._go_live(connection)
+            return
+        connection.queued = True
+        self._behind.append(connection)
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Give those behind a page each in turn, for a bounded time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PUMP_SECONDS
+        while self._behind:
+            connection = self._behind.popleft()
+            connection.queued = False
+            if not connection.closing and not connection.paused:
+                self._pull(connection)
+                self._advance(connection)
+            if loop.time() > until:
+                break
+        if self._behind:
+            loop.call_soon(self._pump)
+        else:
+            self._pumping = False
+
+    def _pull(self, connection: Connection) -> None:
+        """Write one page of what is owed."""
+        if connection.answers:
+            self._write_answers(connection)
+            if connection.paused:
+                return
+        interest = connection.interest
+        if self._log.lost(connection.position, interest):
+            self.close(connection, CloseCode.TRY_AGAIN_LATER, "Too slow: events were lost")
+            return
+        page = self._log.since(connection.position, interest, PAGE_EVENTS, PAGE_BYTES)
+        # Before the write, which may pause the connection: it holds all of the page.
+        connection.position = page.position
+        if page.events:
+            connection.outlet.write(b"".join([frames.text(event.body) for event in page.events]))
+            self._count(page.events, connection.transport)
+
+    def _go_live(self, connection: Connection) -> None:
+        self._fanout.flush()
+        if not connection.paused and not connection.closing:
+            connection.live = True
+            self._fanout.join(connection, connection.interest)
+            self._notice(connection)
+
+    def _answer(self, message: Say | Pong) -> Answer:
+        if isinstance(message, Pong):
+            return Answer("pong", None, message.correlation_id)
+        id_ = None if message.offset is None else str(self._log.cursor(message.offset))
+        if message.type == "error":
+            self._metrics.error(message.data["code"])
+        body = envelope.encode(message.type, message.data, self._wall(), id_=id_, correlation_id=message.correlation_id)
+        return Answer(message.type, body, message.correlation_id)
+
+    def _write_answers(self, connection: Connection) -> None:
+        id_ = str(self._log.cursor(self.position(connection)))
+        answers = list(connection.answers)
+        connection.answers.clear()
+        connection.answer_bytes = 0
+        bodies = [
+            answer.body or envelope.encode("pong", {}, self._wall(), id_=id_, correlation_id=answer.correlation_id)
+            for answer in answers
+        ]
+        connection.outlet.write(b"".join([frames.text(body) for body in bodies]))
+        for answer in answers:
+            self._metrics.sent(answer.type, connection.transport)
+        self._notice(connection)
+
+    def _count(self, events: list[Event], transport: str) -> None:
+        for type_, count in Counter(event.type for event in events).items():
+            self._metrics.sent(type_, transport, count)

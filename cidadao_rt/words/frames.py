@@ -1,0 +1,33 @@
+"""WebSocket frames from server to client: unmasked, unfragmented. Source: RFC 6455 section 5.2."""
+
+from struct import pack
+
+_TEXT = 0x81
+PING = b"\x89\x00"
+"""A whole ping frame without payload (RFC 6455 section 5.5.2)."""
+
+REASON_LENGTH = 123
+"""Bytes of UTF-8 that a close reason may have, so that the control frame stays legal (RFC 6455 section 5.5)."""
+
+
+def text(payload: bytes) -> bytes:
+    """One text frame; `payload` is UTF-8."""
+    length = len(payload)
+    if length < 126:
+        return pack("!BB", _TEXT, length) + payload
+    if length < 65536:
+        return pack("!BBH", _TEXT, 126, length) + payload
+    return pack("!BBQ", _TEXT, 127, length) + payload
+
+
+def pong(payload: bytes) -> bytes:
+    """The answer to a ping, whose payload (at most 125 bytes) it returns (section 5.5.3)."""
+    return pack("!BB", 0x8A, len(payload)) + payload
+
+
+def close(code: int | None, reason: str = "") -> bytes:
+    """A close frame (section 5.5.1), empty without a code. A reason too long for a legal frame is cut at a character."""
+    if code is None:
+        return b"\x88\x00"
+    text_ = reason.encode()[:REASON_LENGTH].decode(errors="ignore").encode()
+    return pack("!BBH", 0x88, 2 + len(text_), code) + text_

@@ -1,0 +1,36 @@
+"""Limits as arithmetic: every method takes `now`, in seconds of any one clock that does not go back."""
+
+from collections import deque
+
+
+class SlidingWindow:
+    """At most `limit` admissions within any `period` seconds. What is refused does not count.
+
+    Holds one float per admission, so at most `limit` of them.
+    """
+
+    __slots__ = ("_times", "limit", "period")
+
+    def __init__(self, limit: int, period: float) -> None:
+        self.limit = limit
+        self.period = period
+        self._times: deque[float] = deque()
+
+    def admit(self, now: float) -> float | None:
+        """None if admitted, else the seconds (above 0) until the next admission is possible."""
+        times = self._times
+        horizon = now - self.period
+        while times and times[0] <= horizon:
+            times.popleft()
+        if len(times) < self.limit:
+            times.append(now)
+            return None
+        return times[0] - horizon
+
+    def is_full(self, now: float) -> bool:
+        """Whether the next admission would be refused."""
+        return len(self._times) >= self.limit and self._times[0] > now - self.period
+
+    def is_empty(self, now: float) -> bool:
+        """Whether nothing admitted is remembered any more, so that the window may be forgotten."""
+        return not self._times or self._times[-1] <= now - self.period

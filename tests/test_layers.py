@@ -1,0 +1,61 @@
+"""The layers of docs/design.md hold: a module imports its own layer or those below, and the pure ones stay pure."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cidadao_rt
+
+ROOT = Path(cidadao_rt.__file__).parent
+LAYERS = ["words", "memory", "motion", "edges", "top"]
+IMPURE = {"aiohttp", "asyncio", "logging", "os", "random", "secrets", "socket", "threading", "time", "uuid"}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def layer(parts: tuple[str, ...]) -> str:
+    return parts[0] if parts and parts[0] in LAYERS else "top"
+
+
+def imports(path: Path) -> list[str]:
+    """The absolute names of all that a module imports, one dotted name for each name bound."""
+    package = path.relative_to(ROOT.parent).with_suffix("").parts[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            found += [".".join([*module, alias.name]) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_its_own_layer_or_those_below(path: Path) -> None:
+    own = layer(path.relative_to(ROOT).parts)
+    for name in imports(path):
+        parts = tuple(name.split("."))
+        if parts[0] == "cidadao_rt":
+            assert LAYERS.index(layer(parts[1:])) <= LAYERS.index(own), f"{path.name} imports {name}"
+        elif own in ("words", "memory"):
+            assert parts[0] not in IMPURE, f"{path.name}, which is pure, imports {name}"
+        elif own == "motion":
+            assert parts[:2] != ("aiohttp", "web"), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "edges").glob("*.py")), ids=lambda path: path.name)
+def test_an_edge_imports_no_other_edge_but_admission(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[:2] == ["cidadao_rt", "edges"] and len(parts) > 2:
+            assert parts[2] == "admission", f"{path.name} imports {name}"
+
+
+def test_pure_layers_call_no_clock() -> None:
+    """`datetime` is for calendars here; asking it for the present is what the layer may not do."""
+    for path in MODULES:
+        if layer(path.relative_to(ROOT).parts) in ("words", "memory"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute):
+                    assert node.attr not in ("now", "utcnow", "today"), f"{path.name}:{node.lineno}"
