@@ -48,7 +48,8 @@ class Admission:
     def __init__(self, gateway: Gateway, trusted_proxies: Sequence[str], allowed_origins: Sequence[str]) -> None:
         self._gateway = gateway
         self._proxies = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+        # No origin is refused unless some are named: a page elsewhere has no token that a browser would add by itself.
+        self._origins = frozenset() if "*" in allowed_origins else frozenset(allowed_origins)
         self._refused: OrderedDict[bytes, tuple[BadToken, SlidingWindow]] = OrderedDict()
         self._handshakes = SlidingWindow(gateway.config.limits.handshakes_per_second, 1.0)
 
@@ -79,7 +80,7 @@ class Admission:
     def check_handshake(self, request: web.BaseRequest) -> None:
         """The checks between the token and the gateway's own. Raises `TurnedAway`."""
         origin = request.headers.get(hdrs.ORIGIN)
-        if self._origins and origin is not None and origin.rstrip("/").lower() not in self._origins:
+        if self._origins and origin is not None and origin.lower() not in self._origins:
             reason = "Origin not allowed"
             raise TurnedAway(Refusal(ErrorCode.FORBIDDEN, reason), CloseCode.POLICY_VIOLATION, reason)
         if self._handshakes.admit(self._gateway.clock()) is not None:

@@ -276,10 +276,9 @@ class Log:
         The page's `position` is the head when nothing more is owed; a filter that matches nothing still advances it.
         """
         found: list[Event] = []
-        size = scanned = 0
+        size = 0
         position = offset
-        for event, types in self._merged(offset, interest):
-            scanned += 1
+        for scanned, (event, types) in enumerate(self._merged(offset, interest), 1):
             if event.type in types:
                 size += len(event.body)
                 if found and size > max_bytes:

@@ -50,9 +50,9 @@ class Connection:
     """
 
     __slots__ = (
-        "address", "answer_bytes", "answers", "buffered", "closing", "expires_at", "groups", "heard_at", "id", "interest",
-        "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at", "queued", "session",
-        "transport", "waiters",
+        "address", "answer_bytes", "answers", "buffered", "closing", "expires_at", "groups", "heard_at", "id",
+        "interest", "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at", "queued",
+        "session", "transport", "waiters",
     )  # fmt: skip
 
     def __init__(self, id_: str, session: Session, outlet: Outlet, transport: str, address: str, now: float) -> None:

@@ -68,6 +68,4 @@ def find(name: str) -> Agent | None:
     """
     if len(name) > _LONGEST_NAME:
         return None
-    name = name.strip()
-    # Case folding maps some other letters onto ASCII (the Kelvin sign onto "k"); such look-alikes are no agent's name.
-    return _BY_KEY.get(_key(name)) if name.isascii() else None
+    return _BY_KEY.get(_key(name.strip()))

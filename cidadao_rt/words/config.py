@@ -29,10 +29,9 @@ SECRET_KEYS = frozenset({"auth.jwt_secrets", "metrics.bearer_token"})
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_TAKEN_PATHS = frozenset(
-    "/ws /ws/chat /ws/investigations /healthz /readyz /asyncapi.json /openapi.json /docs /client.js"
-    " /api/v1/ws /api/v1/ws/chat /api/v1/ws/investigations /api/v1/events /api/v1/events/poll /api/v1/messages".split()
-)
+_TAKEN_PATHS = frozenset({"/healthz", "/readyz", "/asyncapi.json", "/openapi.json", "/docs", "/client.js"})
+_TAKEN_PATHS |= {f"/api/v1/{name}" for name in ("events", "events/poll", "messages")}
+_TAKEN_PATHS |= {f"{prefix}/ws{name}" for prefix in ("", "/api/v1") for name in ("", "/chat", "/investigations")}
 
 
 def says(description: str) -> Meta:
@@ -81,7 +80,7 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.0
     allowed_origins: Annotated[
         tuple[str, ...],
-        says('Origins ("https://app.example") whose pages may connect, "*" for all; pages of others are refused.'),
+        says('Origins ("https://app.example") whose pages may connect; empty, or with "*" among them: all may.'),
     ] = ()
 
 
@@ -109,7 +108,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Count, says("Connections accepted in a second; more are refused with 1013, or 503 and Retry-After.")
     ] = 500
     buffered_bytes: Annotated[
-        Count, says("Bytes waiting for all clients together; past it new connections are refused with 1013, or 503.")
+        Count, says("Bytes waiting for all clients together; past it those for whom most waits are closed with 1013.")
     ] = 67108864
     refusals_per_minute: Annotated[
         Count, says("RATE_LIMIT_EXCEEDED answers to one connection within 60 s; then it is closed with 1008.")
@@ -130,9 +129,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     finished_seconds: Annotated[
         Seconds, says("Seconds that a finished investigation is kept; then its id is unknown.")
     ] = 86400.0
-    finished_investigations: Annotated[
-        Count, says("Finished investigations kept in all; past it the oldest goes.")
-    ] = 10000
+    finished_investigations: Annotated[Count, says("Finished investigations kept in all; past it the oldest goes.")] = (
+        10000
+    )
     named_investigations: Annotated[
         Count, says("Investigations one connection may name in its subscriptions; more get INVALID_REQUEST.")
     ] = 128
@@ -140,9 +139,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Buffer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events_per_topic: Annotated[Count, says("Events kept for replay in one topic; past it the oldest goes.")] = 2000
-    bytes_per_topic: Annotated[
-        Count, says("Bytes kept for replay in one topic; past it the oldest event goes.")
-    ] = 4194304
+    bytes_per_topic: Annotated[Count, says("Bytes kept for replay in one topic; past it the oldest event goes.")] = (
+        4194304
+    )
     age_seconds: Annotated[Seconds, says("Seconds that an event is kept for replay.")] = 3600.0
     total_bytes: Annotated[
         Count,

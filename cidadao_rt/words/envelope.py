@@ -1,4 +1,4 @@
-"""The envelope of every message: `{type, data, timestamp, user_id?, correlation_id?}`, plus `id` on what can be replayed.
+"""The envelope of every message: `{type, data, timestamp, user_id?, correlation_id?}`, plus `id` on events.
 
 Source: the API document, "Formato de Mensagens"; PROTOCOL 2 "Envelope".
 """

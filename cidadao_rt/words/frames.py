@@ -26,7 +26,7 @@ def pong(payload: bytes) -> bytes:
 
 
 def close(code: int | None, reason: str = "") -> bytes:
-    """A close frame (section 5.5.1), empty without a code. A reason too long for a legal frame is cut at a character."""
+    """A close frame (section 5.5.1), empty without a code. A reason too long for a legal one is cut at a character."""
     if code is None:
         return b"\x88\x00"
     text_ = reason.encode()[:REASON_LENGTH].decode(errors="ignore").encode()

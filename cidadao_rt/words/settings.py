@@ -117,7 +117,7 @@ def merge(
             secrets = [one]
 
     values = {key: _value(key, one) for key, one in given.items() if key != SECRETS_KEY}
-    sources = {key: "default" for key in KEYS} | {key: one.source for key, one in given.items()}
+    sources = dict.fromkeys(KEYS, "default") | {key: one.source for key, one in given.items()}
     origin: dict[str, str] = {}  # of each secret, the first source that gave it
     for one in secrets:
         for secret in _value(SECRETS_KEY, one):
@@ -317,4 +317,4 @@ def _error(key: str, source: str, text: str) -> ConfigError:
 def one_line(text: str) -> str:
     """On one line whatever a file or a key is called, and not longer than a person reads."""
     shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return shown if len(shown) <= 400 else shown[:400] + "..."  # noqa: PLR2004
+    return shown if len(shown) <= 400 else shown[:400] + "..."

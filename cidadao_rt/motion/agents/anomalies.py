@@ -203,9 +203,8 @@ def _significance(strength: float) -> float:
 
 def _sibling(case: Case, one: Contract) -> Contract:
     other = case.contract(one.supplier, value=round_up(one.value * case.rng.uniform(1.0, 1.03)))
-    number = other.number
-    while number == one.number:
-        number = f"Contrato nº {case.rng.randint(400, 999)}/{other.signed.year:04d}"
+    # Other contracts are numbered below 400, so the two never share a number.
+    number = f"Contrato nº {case.rng.randint(400, 999)}/{other.signed.year:04d}"
     return msgspec.structs.replace(other, number=number, object=one.object)
 
 

@@ -18,19 +18,15 @@ def seeded(*arguments: Any) -> random.Random:
     """A generator that depends on `arguments` (values of JSON) and on nothing else."""
     canonical = json.dumps([_plain(argument, _DEPTH) for argument in arguments], sort_keys=True)
     # A str seed goes through SHA-512 (version 2 of `random.seed`), never through `hash()`.
-    return random.Random(canonical)
+    return random.Random(canonical)  # noqa: S311 - to be repeatable is the purpose
 
 
 def _plain(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, (str, bool, float)):
-        return value
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         # Python refuses to write integers of more than 4,300 digits in decimal, but not in hexadecimal.
         return value if abs(value) < 2**63 else f"{value:x}"
-    if depth == 0:
-        return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, depth - 1) for key, item in value.items()}
+        return {str(key): _plain(item, depth - 1) for key, item in value.items()} if depth else None
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth - 1) for item in value]
-    return type(value).__name__
+        return [_plain(item, depth - 1) for item in value] if depth else None
+    return value

@@ -23,7 +23,10 @@ _DRIFTS = (
     ("prices", ("preco", "sobrepreco", "valor", "caro$", "cara$", "custo", "custa", "superfatur", "pagament", "gasto")),
     ("suppliers", ("fornecedor", "empresa", "cnpj", "contratad", "socio", "cartel", "licitante")),
     ("risks", ("risco", "perig", "grave", "irregular", "fraud", "suspeit", "achad", "encontr", "alert", "anomal")),
-    ("status", ("andamento", "progresso", "status", "falta", "termin", "pront", "etapa", "situacao", "demora")),
+    (
+        "status",
+        ("anda$", "andamento", "progresso", "status", "falta", "termin", "pront", "etapa", "situacao", "demora"),
+    ),
     ("abilities", ("pode", "ajud", "consegue", "faz$", "fazer$", "serve", "funciona", "quem$", "capaz")),
     ("thanks", ("obrigad", "brigad", "valeu", "agradec", "grato$", "grata$")),
     ("greeting", ("ola$", "oi$", "bom$", "boa$", "salve$", "opa$", "hello$", "hi$", "hey$")),
