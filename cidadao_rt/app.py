@@ -18,11 +18,15 @@ from .motion.watch import ROUND_SECONDS, Watch
 from .words.config import Config
 
 GATEWAY = web.AppKey("gateway", Gateway)
+EDGE = web.AppKey("websocket edge", WebSocketEdge)
 
 HOUSEKEEPING_SECONDS = 1.0
 BACKLOG = 4096
 KEEPALIVE_SECONDS = 75.0
 """How long an idle HTTP connection, or one that never finishes its request, may stay; longer than a proxy's 60 s."""
+
+SHUTDOWN_SECONDS = 0.2
+"""For aiohttp's own end, after ours: only requests that were turned away can still be there."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +37,9 @@ def build(config: Config) -> web.Application:
     admission = Admission(gateway, config.server.trusted_proxies, config.auth.allowed_origins)
     app = web.Application(middlewares=[pages.measure(gateway.metrics)])
     app[GATEWAY] = gateway
+    app[EDGE] = WebSocketEdge(gateway, admission)
     app.on_response_prepare.append(pages.add_security_headers)
-    app.add_routes(WebSocketEdge(gateway, admission).routes())
+    app.add_routes(app[EDGE].routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
     return app
@@ -95,7 +100,7 @@ async def _serve(config: Config, ready: Callable[[int], None]) -> int:
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=1.0,
+        shutdown_timeout=SHUTDOWN_SECONDS,
         logger=logging.getLogger("aiohttp.server"),
     )
     await runner.setup()
@@ -106,7 +111,9 @@ async def _serve(config: Config, ready: Callable[[int], None]) -> int:
         _log.info("ready", extra={"host": server.host, "port": port, "epoch": app[GATEWAY].log.epoch})
         ready(port)
         await stop.wait()
+        deadline = asyncio.get_running_loop().time() + server.drain_seconds
         await drain(app[GATEWAY], server.drain_seconds)
+        await app[EDGE].finish(max(0.0, deadline - asyncio.get_running_loop().time()))
         return 0
     finally:
         await runner.cleanup()

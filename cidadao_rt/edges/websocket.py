@@ -93,6 +93,7 @@ class WebSocketEdge:
         self._admission = admission
         # aiohttp's bound is exclusive; ours lets a message of exactly that size through.
         self._max_bytes = gateway.config.limits.frame_bytes + 1
+        self._open: dict[asyncio.Task[object], WebSocketOutlet] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The document's paths, and the same under `/api/v1`."""
@@ -105,6 +106,13 @@ class WebSocketEdge:
                 ("/ws/chat", self._chat),
             )
         ]
+
+    async def finish(self, seconds: float) -> None:
+        """Give the peers that were told goodbye so long to answer, then cut those that have not."""
+        if self._open:
+            await asyncio.wait(list(self._open), timeout=seconds)
+        for outlet in list(self._open.values()):
+            outlet.abort()
 
     async def _general(self, request: web.Request) -> web.StreamResponse:
         asked = request.query.get("connection_type")
@@ -161,12 +169,15 @@ class WebSocketEdge:
         except TurnedAway as away:
             await self._turn_away(ws, away.refusal, away.code, away.reason)
             return ws
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._open[task] = outlet
         try:
             if voice is not None and agents.find(voice) is None:
                 refusal = Refusal(ErrorCode.AGENT_UNAVAILABLE, "Unknown agent", available=list(agents.AGENTS))
                 self._gateway.hub.say(connection, [error(refusal)])
             await self._converse(ws, outlet, connection)
         finally:
+            del self._open[task]
             self._gateway.left(connection)
             # Closed here, so that aiohttp does not start a second goodbye of its own.
             if request.transport is not None:

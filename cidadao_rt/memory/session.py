@@ -64,6 +64,7 @@ class Turn(msgspec.Struct, frozen=True):
 
     type: str
     effects: list[Effect]
+    correlation_id: str | None = None
 
 
 class Session:
@@ -196,9 +197,9 @@ class Session:
             correlation_id = message.correlation_id
             if message.type in messages.CLIENT_TYPES:
                 type_ = message.type
-            return Turn(type_, self._obey(messages.command(message), correlation_id, now))
+            return Turn(type_, self._obey(messages.command(message), correlation_id, now), correlation_id)
         except Refusal as refusal:
-            return Turn(type_, [error(refusal, correlation_id)])
+            return Turn(type_, [error(refusal, correlation_id)], correlation_id)
 
     def _too_many(self, frame: bytes, retry_after: float, now: float) -> list[Effect]:
         correlation_id = None

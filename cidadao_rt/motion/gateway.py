@@ -203,6 +203,9 @@ class Gateway:
         began = connection.message_at = connection.heard_at = self.clock()
         turn = connection.session.receive(frame, self.hub.position(connection), began, binary=binary)
         self.metrics.received(turn.type, connection.transport)
+        if _log.isEnabledFor(logging.DEBUG):
+            told = {"connection_id": connection.id, "type": turn.type, "correlation_id": turn.correlation_id}
+            _log.debug("message received", extra=told)
         if await self._carry_out(connection, turn):
             self.metrics.answered(self.clock() - began)
         await self.hub.room(connection)
