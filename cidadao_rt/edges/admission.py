@@ -50,7 +50,7 @@ class Admission:
         self._proxies = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
         # No origin is refused unless some are named: a page elsewhere has no token that a browser would add by itself.
         self._origins = frozenset() if "*" in allowed_origins else frozenset(allowed_origins)
-        self._refused: OrderedDict[bytes, tuple[BadToken, SlidingWindow]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[str, SlidingWindow]] = OrderedDict()
         self._handshakes = SlidingWindow(gateway.config.limits.handshakes_per_second, 1.0)
 
     def principal(self, request: web.BaseRequest) -> Principal:
@@ -64,15 +64,15 @@ class Admission:
         key = hashlib.blake2b(token.encode(errors="replace"), digest_size=16).digest()
         known = self._refused.get(key)
         if known is not None:
-            bad, window = known
+            reason, window = known
             if window.admit(self._gateway.clock()) is not None:
                 raise TooOften
-            raise bad
+            raise BadToken(reason)
         try:
             return self._gateway.verify(token)
         except BadToken as bad:
             if bad.lasting:
-                self._refused[key] = (bad.with_traceback(None), SlidingWindow(REFUSALS_PER_MINUTE, 60.0))
+                self._refused[key] = (bad.reason, SlidingWindow(REFUSALS_PER_MINUTE, 60.0))
                 if len(self._refused) > REFUSED_TOKENS:
                     self._refused.popitem(last=False)
             raise
@@ -111,7 +111,8 @@ class Admission:
 def peer(request: web.BaseRequest) -> str:
     """The address at the other end of the socket."""
     peername = request.transport.get_extra_info("peername") if request.transport is not None else None
-    return str(peername[0]) if isinstance(peername, tuple) else ""
+    # A socket that listens on both families shows IPv4 peers as ::ffff:a.b.c.d.
+    return str(peername[0]).removeprefix("::ffff:") if isinstance(peername, tuple) else ""
 
 
 def is_local(request: web.BaseRequest) -> bool:

@@ -48,12 +48,17 @@ class WebSocketOutlet(asyncio.Protocol):
         self.buffered = transport.get_write_buffer_size
         self.data_received = self._inner.data_received  # type: ignore[method-assign]
         self.eof_received = self._inner.eof_received  # type: ignore[method-assign]
-        self.connection_lost = self._inner.connection_lost  # type: ignore[method-assign]
         transport.set_protocol(self)
 
     def attach(self, connection: Connection) -> None:
         """See `Outlet.attach`."""
         self._connection = connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone: the connection's place is free at once, whatever its task is waiting for."""
+        self._inner.connection_lost(exc)
+        if self._connection is not None:
+            self._hub.remove(self._connection)
 
     def pause_writing(self) -> None:
         """The transport's buffer is over its high-water mark."""

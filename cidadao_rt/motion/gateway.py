@@ -155,6 +155,7 @@ class Gateway:
     def left(self, connection: Connection) -> None:
         """The connection has ended, whoever ended it; its session waits for the client to come back."""
         self.hub.remove(connection)
+        _log.info("connection ended", extra={"connection_id": connection.id})
         session = connection.session
         if session.detached_at is None and self.hub.of_session(session.id) is None:
             dropped = self.users.detach(session, self.clock())
