@@ -15,6 +15,7 @@ from ..motion.connection import Connection
 from ..motion.gateway import Call, Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import agents, envelope, frames
+from ..words.encodings import WEBSOCKET, WEBSOCKET_BATCHED, Encoding
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import REQUESTABLE, ConnectionType, Kind
 from ..words.tokens import BadToken
@@ -37,11 +38,12 @@ class WebSocketOutlet(asyncio.Protocol):
 
     __slots__ = ("__dict__", "_closing", "_connection", "_hub", "_inner", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, hub: Hub) -> None:
+    def __init__(self, transport: asyncio.Transport, hub: Hub, encoding: Encoding) -> None:
         self._transport = transport
         self._hub = hub
         self._connection: Connection | None = None
         self._closing = False
+        self.encoding = encoding
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self.write = transport.write
         self.abort = transport.abort
@@ -154,7 +156,8 @@ class WebSocketEdge:
             await self._turn_away(ws, None, CloseCode.POLICY_VIOLATION, bad.reason)
             return ws
         await ws.prepare(request)
-        outlet = WebSocketOutlet(cast(asyncio.Transport, request.transport), self._gateway.hub)
+        encoding = WEBSOCKET_BATCHED if request.query.get("batch") == "1" else WEBSOCKET
+        outlet = WebSocketOutlet(cast(asyncio.Transport, request.transport), self._gateway.hub, encoding)
         try:
             self._admission.check_handshake(request)
             if kind is None:
@@ -170,7 +173,7 @@ class WebSocketEdge:
                 request.query.get("last_event_id"),
                 voice,
             )
-            connection = self._gateway.open(call, outlet, "websocket")
+            connection = self._gateway.open(call, outlet)
         except TurnedAway as away:
             await self._turn_away(ws, away.refusal, away.code, away.reason)
             return ws

@@ -7,19 +7,24 @@ from typing import Any, Protocol
 import msgspec
 
 from ..memory.session import Session
+from ..words.encodings import Encoding
 
 
 class Outlet(Protocol):
-    """What an edge gives the hub to reach one client. None of these waits.
+    """What an edge gives the hub to reach one client. None of its methods waits.
 
     Once attached, an outlet calls `Hub.paused` when its buffer is full and `Hub.resumed` when it has drained.
     """
+
+    @property
+    def encoding(self) -> Encoding:
+        """How messages are packed for this client."""
 
     def attach(self, connection: "Connection") -> None:
         """This is the connection whose outlet you are."""
 
     def write(self, data: bytes) -> None:
-        """Hand over whole frames."""
+        """Hand over what the encoding has joined."""
 
     def ping(self) -> None:
         """Ask the peer for a sign of life."""
@@ -40,6 +45,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     type: str
     body: bytes | None
     correlation_id: str | None = None
+    cursor: str | None = None
 
 
 class Connection:
@@ -52,15 +58,14 @@ class Connection:
     __slots__ = (
         "address", "answer_bytes", "answers", "buffered", "closing", "expires_at", "groups", "heard_at", "id",
         "interest", "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at", "queued",
-        "session", "transport", "waiters",
+        "session", "waiters",
     )  # fmt: skip
 
-    def __init__(self, id_: str, session: Session, outlet: Outlet, transport: str, address: str, now: float) -> None:
+    def __init__(self, id_: str, session: Session, outlet: Outlet, address: str, now: float) -> None:
         self.id = id_
         self.session = session
         self.interest = session.interest
         self.outlet = outlet
-        self.transport = transport
         self.address = address
         self.position = 0
         self.live = self.paused = self.closing = self.queued = False

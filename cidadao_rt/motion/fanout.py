@@ -1,6 +1,6 @@
 """Fan-out: from one event to the sockets of all who follow its topic, with as few writes as possible.
 
-Connections at the head are grouped by topic and filter. An event's frame is built once and put on the groups it
+Connections at the head are grouped by topic and filter. An event is packed once per encoding and put on the groups it
 matches; the first of a loop turn schedules one flush. The flush joins what each group is owed once, and connections
 that the same set of groups touched share the joined bytes, so that a connection gets one write per turn however many
 events and topics there were. At a low rate a turn has one event and nothing is delayed; under load turns grow and
@@ -8,9 +8,11 @@ batches with them.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from ..memory.log import Event
-from ..words import frames, topics
+from ..words import topics
+from ..words.encodings import Encoding
 from ..words.subscription import Interest
 from ..words.topics import Topic
 from ..words.typesets import TypeSet
@@ -22,27 +24,28 @@ _OWN = "own:"
 
 
 class Group:
-    """The connections at the head that follow one channel through one filter over one transport."""
+    """The connections at the head that follow one channel through one filter in one encoding."""
 
-    __slots__ = ("members", "pending", "skip", "transport", "types")
+    __slots__ = ("encoding", "members", "pending", "skip", "types")
 
-    def __init__(self, types: TypeSet, skip: frozenset[Topic], transport: str) -> None:
+    def __init__(self, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
         self.types = types
         self.skip = skip
-        self.transport = transport
+        self.encoding = encoding
         self.members: dict[Connection, None] = {}
-        # What this turn owes the group: (order within the turn, type, frame).
+        # What this turn owes the group: (order within the turn, type, part).
         self.pending: list[tuple[int, str, bytes]] = []
 
 
-_Filter = tuple[TypeSet, frozenset[Topic], str]
+_Filter = tuple[TypeSet, frozenset[Topic], Encoding]
 
 
 class Fanout:
     """The groups and this turn's debts. Used from one event loop only."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, cursor: Callable[[int], str]) -> None:
         self._metrics = metrics
+        self._cursor = cursor
         self._channels: dict[str, dict[_Filter, Group]] = {}
         self._dirty: list[Group] = []
         self._scheduled = False
@@ -62,11 +65,11 @@ class Fanout:
             self._join(connection, _OWN + interest.owner, interest.own, interest.skip)
 
     def _join(self, connection: Connection, channel: str, types: TypeSet, skip: frozenset[Topic]) -> None:
-        key = (types, skip, connection.transport)
+        key = (types, skip, connection.outlet.encoding)
         groups = self._channels.setdefault(channel, {})
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(types, skip, connection.transport)
+            group = groups[key] = Group(types, skip, connection.outlet.encoding)
         group.members[connection] = None
         connection.groups.append((channel, key))
 
@@ -84,20 +87,20 @@ class Fanout:
 
     def deliver(self, event: Event) -> None:
         """Owe an event, just appended, to every connection at the head that follows it."""
-        frame = None
+        parts: dict[Encoding, bytes] = {}
         for channel in self._channels_of(event.topic, event.owner):
             for group in channel.values():
                 if event.type in group.types and event.topic not in group.skip:
-                    if frame is None:
-                        frame = frames.text(event.body)
-                    self._owe(group, event.offset - 1, event.type, frame)
+                    part = parts.get(group.encoding)
+                    if part is None:
+                        part = parts[group.encoding] = group.encoding.part(event.body, self._cursor(event.offset))
+                    self._owe(group, event.offset - 1, event.type, part)
 
     def broadcast(self, topic: Topic, type_: str, body: bytes, head: int) -> None:
         """Owe a transient message to the connections at the head that follow its type on `topic`; others go without."""
-        frame = frames.text(body)
         for group in self._channels.get(topic, {}).values():
             if type_ in group.types:
-                self._owe(group, head, type_, frame)
+                self._owe(group, head, type_, group.encoding.part(body, None))
 
     def _channels_of(self, topic: Topic, owner: str) -> list[dict[_Filter, Group]]:
         found = [self._channels.get(topic)]
@@ -105,7 +108,7 @@ class Fanout:
             found.append(self._channels.get(_OWN + owner))
         return [channel for channel in found if channel is not None]
 
-    def _owe(self, group: Group, settled: int, type_: str, frame: bytes) -> None:
+    def _owe(self, group: Group, settled: int, type_: str, part: bytes) -> None:
         if not self._dirty:
             self._settled = settled
             if not self._scheduled:
@@ -114,7 +117,7 @@ class Fanout:
         if not group.pending:
             self._dirty.append(group)
         self._order += 1
-        group.pending.append((self._order, type_, frame))
+        group.pending.append((self._order, type_, part))
 
     def _end_of_turn(self) -> None:
         self._scheduled = False
@@ -130,9 +133,9 @@ class Fanout:
         self._dirty = []
         for group in dirty:
             for _, type_, _ in group.pending:
-                self._metrics.sent(type_, group.transport, len(group.members))
+                self._metrics.sent(type_, group.encoding.transport, len(group.members))
         if len(dirty) == 1:
-            blob = b"".join([frame for _, _, frame in dirty[0].pending])
+            blob = dirty[0].encoding.join([part for _, _, part in dirty[0].pending])
             for connection in list(dirty[0].members):
                 connection.outlet.write(blob)
         else:
@@ -156,5 +159,5 @@ class Fanout:
             if blob is None:
                 owed = [entry for index, group in enumerate(dirty) if mark >> index & 1 for entry in group.pending]
                 owed.sort()
-                blob = blobs[mark] = b"".join([frame for _, _, frame in owed])
+                blob = blobs[mark] = connection.outlet.encoding.join([part for _, _, part in owed])
             connection.outlet.write(blob)

@@ -97,7 +97,7 @@ class Gateway:
 
     # -- opening and ending conversations -------------------------------------------------------------------------
 
-    def open(self, call: Call, outlet: Outlet, transport: str) -> Connection:
+    def open(self, call: Call, outlet: Outlet) -> Connection:
         """Open a conversation, or take an earlier one up again, and greet the client.
 
         Raises `TurnedAway`; then nothing is registered and no other connection was touched.
@@ -105,7 +105,7 @@ class Gateway:
         now = self.clock()
         session = self._resumable(call, now)
         bound = call.kind.investigation_id
-        self._check_node(call.address, transport)
+        self._check_node(call.address)
         if bound is not None:
             try:
                 self.investigations.seen_by(call.principal, bound)
@@ -122,7 +122,7 @@ class Gateway:
         else:
             verdict, lost = session.resume(call.principal, call.last_event_id)
         self.users.attach(session)
-        connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, transport, call.address, now)
+        connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, call.address, now)
         connection.expires_at = now + call.principal.expires_at - self.wall()
         welcome = {
             "message": "WebSocket connection established",
@@ -145,7 +145,7 @@ class Gateway:
         _log.info(
             "connection opened",
             extra={
-                "connection_id": connection.id, "session_id": session.id, "transport": transport,
+                "connection_id": connection.id, "session_id": session.id, "transport": outlet.encoding.transport,
                 "connection_type": session.kind.type, "resumed": resumed, "recovered": verdict.recovered,
                 "replayed": verdict.replayed,
             },
@@ -177,7 +177,7 @@ class Gateway:
         session.voice = call.voice
         return session
 
-    def _check_node(self, address: str, transport: str) -> None:
+    def _check_node(self, address: str) -> None:
         limits = self.config.limits
         if self.draining:
             raise self._overloaded("The server is going away")
@@ -203,7 +203,7 @@ class Gateway:
         """Carry out one message of a client. Waits while the client leaves too many answers unread."""
         began = connection.message_at = connection.heard_at = self.clock()
         turn = connection.session.receive(frame, self.hub.position(connection), began, binary=binary)
-        self.metrics.received(turn.type, connection.transport)
+        self.metrics.received(turn.type, connection.outlet.encoding.transport)
         if _log.isEnabledFor(logging.DEBUG):
             told = {"connection_id": connection.id, "type": turn.type, "correlation_id": turn.correlation_id}
             _log.debug("message received", extra=told)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..memory.effects import Pong, Say
 from ..memory.log import Event, Log
-from ..words import envelope, frames
+from ..words import envelope
 from ..words.errors import CloseCode
 from ..words.subscription import Interest
 from ..words.topics import Topic
@@ -43,7 +43,7 @@ class Hub:
         self._log = log
         self._metrics = metrics
         self._wall = wall
-        self._fanout = Fanout(metrics)
+        self._fanout = Fanout(metrics, self._cursor)
         self._connections: dict[str, Connection] = {}
         self._of_user: dict[str, dict[str, Connection]] = {}
         self._of_session: dict[str, Connection] = {}
@@ -83,7 +83,7 @@ class Hub:
         self._of_user.setdefault(connection.session.sub, {})[connection.id] = connection
         self._of_session[connection.session.id] = connection
         self._of_address[connection.address] += 1
-        self._metrics.opened(connection.transport)
+        self._metrics.opened(connection.outlet.encoding.transport)
         connection.position = position
         connection.outlet.attach(connection)
         self.say(connection, greeting)
@@ -108,7 +108,7 @@ class Hub:
         self._of_address[connection.address] -= 1
         if not self._of_address[connection.address]:
             del self._of_address[connection.address]
-        self._metrics.closed(connection.transport)
+        self._metrics.closed(connection.outlet.encoding.transport)
 
     def close(self, connection: Connection, code: CloseCode, reason: str) -> None:
         """Write what is owed this turn, say goodbye, and forget the connection at once."""
@@ -256,8 +256,11 @@ class Hub:
         # Before the write, which may pause the connection: it holds all of the page.
         connection.position = page.position
         if page.events:
-            connection.outlet.write(b"".join([frames.text(event.body) for event in page.events]))
-            self._count(page.events, connection.transport)
+            encoding = connection.outlet.encoding
+            connection.outlet.write(
+                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in page.events])
+            )
+            self._count(page.events, encoding.transport)
 
     def _go_live(self, connection: Connection) -> None:
         self._fanout.flush()
@@ -269,25 +272,32 @@ class Hub:
     def _answer(self, message: Say | Pong) -> Answer:
         if isinstance(message, Pong):
             return Answer("pong", None, message.correlation_id)
-        id_ = None if message.offset is None else str(self._log.cursor(message.offset))
+        id_ = None if message.offset is None else self._cursor(message.offset)
         if message.type == "error":
             self._metrics.error(message.data["code"])
         body = envelope.encode(message.type, message.data, self._wall(), id_=id_, correlation_id=message.correlation_id)
-        return Answer(message.type, body, message.correlation_id)
+        return Answer(message.type, body, message.correlation_id, id_)
 
     def _write_answers(self, connection: Connection) -> None:
-        id_ = str(self._log.cursor(self.position(connection)))
+        encoding = connection.outlet.encoding
+        here = self._cursor(self.position(connection))
         answers = list(connection.answers)
         connection.answers.clear()
         connection.answer_bytes = 0
-        bodies = [
-            answer.body or envelope.encode("pong", {}, self._wall(), id_=id_, correlation_id=answer.correlation_id)
-            for answer in answers
-        ]
-        connection.outlet.write(b"".join([frames.text(body) for body in bodies]))
+        parts = []
         for answer in answers:
-            self._metrics.sent(answer.type, connection.transport)
+            body, cursor = answer.body, answer.cursor
+            if body is None:
+                cursor = here
+                body = envelope.encode("pong", {}, self._wall(), id_=cursor, correlation_id=answer.correlation_id)
+            parts.append(encoding.part(body, cursor))
+        connection.outlet.write(encoding.join(parts))
+        for answer in answers:
+            self._metrics.sent(answer.type, encoding.transport)
         self._notice(connection)
+
+    def _cursor(self, offset: int) -> str:
+        return str(self._log.cursor(offset))
 
     def _count(self, events: list[Event], transport: str) -> None:
         for type_, count in Counter(event.type for event in events).items():

@@ -31,7 +31,7 @@ class Watch:
                 refusal = Refusal(ErrorCode.TOKEN_EXPIRED, TOKEN_EXPIRED)
                 self._hub.say(connection, [error(refusal)])
                 self._hub.close(connection, CloseCode.POLICY_VIOLATION, TOKEN_EXPIRED)
-            elif now - connection.message_at >= self._inactivity and connection.transport == "websocket":
+            elif now - connection.message_at >= self._inactivity and connection.outlet.encoding.transport == "websocket":
                 self._hub.close(connection, CloseCode.GOING_AWAY, "Inactivity timeout")
             elif connection.paused:
                 buffered += self._check_reader(connection, now)
