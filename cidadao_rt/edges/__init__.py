@@ -1,1 +1,1 @@
-"""Where clients arrive. An edge imports no other edge but `admission`."""
+"""Where clients arrive. An edge imports no other edge but `admission` and `outlet`."""

@@ -20,6 +20,7 @@ from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import REQUESTABLE, ConnectionType, Kind
 from ..words.tokens import BadToken
 from .admission import Admission, TooOften, problem
+from .outlet import TransportOutlet
 
 GOODBYE_SECONDS = 5.0
 """How long a peer may take to answer our close; then the connection is cut."""
@@ -30,52 +31,17 @@ REFUSED_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-class WebSocketOutlet(asyncio.Protocol):
-    """The way out to one client. Stands in front of aiohttp's protocol to see the buffer fill and drain.
+class WebSocketOutlet(TransportOutlet):
+    """The way out to one WebSocket client."""
 
-    Everything else is passed through by the very methods of the protocol behind, so that reading costs nothing more.
-    """
-
-    __slots__ = ("__dict__", "_closing", "_connection", "_hub", "_inner", "_transport")
+    expects_pong = True
 
     def __init__(self, transport: asyncio.Transport, hub: Hub, encoding: Encoding) -> None:
-        self._transport = transport
-        self._hub = hub
-        self._connection: Connection | None = None
+        super().__init__(transport, hub, encoding)
         self._closing = False
-        self.encoding = encoding
-        self._inner = cast(asyncio.Protocol, transport.get_protocol())
-        self.write = transport.write
-        self.abort = transport.abort
-        self.buffered = transport.get_write_buffer_size
-        self.data_received = self._inner.data_received  # type: ignore[method-assign]
-        self.eof_received = self._inner.eof_received  # type: ignore[method-assign]
-        transport.set_protocol(self)
 
-    def attach(self, connection: Connection) -> None:
-        """See `Outlet.attach`."""
-        self._connection = connection
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone: the connection's place is free at once, whatever its task is waiting for."""
-        self._inner.connection_lost(exc)
-        if self._connection is not None:
-            self._hub.remove(self._connection)
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is over its high-water mark."""
-        self._inner.pause_writing()
-        if self._connection is not None:
-            self._hub.paused(self._connection)
-
-    def resume_writing(self) -> None:
-        """The transport's buffer has drained."""
-        self._inner.resume_writing()
-        if self._connection is not None:
-            self._hub.resumed(self._connection)
-
-    def ping(self) -> None:
-        """See `Outlet.ping`."""
+    def ping(self, cursor: str) -> None:
+        """See `Outlet.ping`. The cursor is not told: a ping frame is for the protocol, not for the client."""
         self._transport.write(frames.PING)
 
     @property

@@ -26,8 +26,12 @@ class Outlet(Protocol):
     def write(self, data: bytes) -> None:
         """Hand over what the encoding has joined."""
 
-    def ping(self) -> None:
-        """Ask the peer for a sign of life."""
+    @property
+    def expects_pong(self) -> bool:
+        """Whether the peer answers a ping; if not, and no message from it is expected either, silence proves nothing."""
+
+    def ping(self, cursor: str) -> None:
+        """Give or ask for a sign of life; `cursor` is how far this client has been written to."""
 
     def buffered(self) -> int:
         """Bytes handed over that the socket has not taken yet."""

@@ -1,4 +1,4 @@
-"""The gateway: opens conversations, carries out what sessions ask for, keeps time, and drains.
+"""The gateway: one process's whole state. Opens and ends conversations, passes messages on, keeps house.
 
 Knows the event loop and the clocks; knows nothing of HTTP or WebSocket.
 """
@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..memory.effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from ..memory.effects import Say
 from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
-from ..memory.session import Rules, Session, Turn, World
+from ..memory.session import Rules, Session, World
 from ..memory.users import Users
 from ..words import envelope, events, tokens, topics
 from ..words.config import Config
@@ -26,6 +26,7 @@ from .agents.runs import Runs
 from .agents.simulator import Simulator
 from .broker import MemoryBroker
 from .connection import Connection, Outlet
+from .exchange import ConnectionLine, Exchange, Surroundings
 from .hub import Hub
 from .metrics import Metrics
 
@@ -89,6 +90,19 @@ class Gateway:
         rules = Rules(
             limits.message_bytes, limits.named_investigations, buffer.replay_events, limits.refusals_per_minute
         )
+        self._exchange = Exchange(
+            Surroundings(
+                self.hub,
+                self.users,
+                self.investigations,
+                self.runs,
+                self.chats,
+                limits,
+                lambda: self.draining,
+                self._prolong,
+                clock,
+            )
+        )
         self._world = World(self.log, self.investigations, self.verify, rules)
 
     def verify(self, token: str | None) -> Principal:
@@ -123,7 +137,7 @@ class Gateway:
             verdict, lost = session.resume(call.principal, call.last_event_id)
         self.users.attach(session)
         connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, call.address, now)
-        connection.expires_at = now + call.principal.expires_at - self.wall()
+        self._prolong(connection, call.principal)
         welcome = {
             "message": "WebSocket connection established",
             "user_id": session.sub,
@@ -202,109 +216,18 @@ class Gateway:
     async def receive(self, connection: Connection, frame: bytes, *, binary: bool = False) -> None:
         """Carry out one message of a client. Waits while the client leaves too many answers unread."""
         began = connection.message_at = connection.heard_at = self.clock()
-        turn = connection.session.receive(frame, self.hub.position(connection), began, binary=binary)
+        session = connection.session
+        turn = session.receive(frame, self.hub.position(connection), began, binary=binary)
         self.metrics.received(turn.type, connection.outlet.encoding.transport)
         if _log.isEnabledFor(logging.DEBUG):
             told = {"connection_id": connection.id, "type": turn.type, "correlation_id": turn.correlation_id}
             _log.debug("message received", extra=told)
-        if await self._carry_out(connection, turn):
-            self.metrics.answered(self.clock() - began)
+        line = ConnectionLine(self.hub, connection)
+        await self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
         await self.hub.room(connection)
 
-    async def _carry_out(self, connection: Connection, turn: Turn) -> bool:
-        """Carry out the effects in order; whether the last direct answer has been given by then."""
-        answered = True
-        said: list[Say | Pong] = []
-        rewinds = any(isinstance(effect, Rewind) for effect in turn.effects)
-        for effect in turn.effects:
-            if isinstance(effect, Say | Pong):
-                said.append(effect)
-                continue
-            if isinstance(effect, Snapshot) or (isinstance(effect, Follow) and not rewinds):
-                # What is older than a snapshot, or was owed before a change, must have gone out before it.
-                self.hub.say(connection, said)
-                said = []
-                await self.hub.caught_up(connection)
-            if isinstance(effect, Snapshot):
-                said.extend(connection.session.tell(effect.investigation_ids, effect.correlation_id))
-                continue
-            self.hub.say(connection, said)
-            said = []
-            if isinstance(effect, Chat):
-                answered = False
-            await self._act(connection, effect)
-        self.hub.say(connection, said)
-        return answered
-
-    async def _act(self, connection: Connection, effect: Effect) -> None:
-        try:
-            match effect:
-                case Follow():
-                    self.hub.follow(connection, effect.interest)
-                case Rewind():
-                    self.hub.rewind(connection, effect.offset)
-                case Start():
-                    await self._start(connection, effect)
-                case Cancel():
-                    await self._cancel(connection, effect)
-                case Chat():
-                    self._chat(connection, effect)
-                case Renew():
-                    connection.expires_at = self.clock() + effect.principal.expires_at - self.wall()
-                case Close():
-                    self.hub.close(connection, CloseCode(effect.code), effect.reason)
-        except Refusal as refusal:
-            self.hub.say(connection, [error(refusal, getattr(effect, "correlation_id", None))])
-
-    async def _start(self, connection: Connection, start: Start) -> None:
-        session = connection.session
-        self._refuse_while_draining()
-        limit = self.config.limits.investigations_per_user
-        if len(self.investigations.running_of(session.sub)) >= limit:
-            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} running investigations", limit=limit)
-        id_ = f"inv_{secrets.token_hex(16)}"
-        if start.correlation_id is not None:
-            starts = self.users.get(session.sub).starts
-            starts.remember(start.correlation_id, start.digest, id_, self.clock())
-        covered = session.cover(id_)
-        if covered is not None:
-            self.hub.follow(connection, covered.interest)
-        await self.runs.start(id_, session.sub, start.query, start.filters, start.agents, start.correlation_id)
-        self._answer_apart(connection, id_, start.correlation_id)
-
-    async def _cancel(self, connection: Connection, cancel: Cancel) -> None:
-        found = self.investigations.get(cancel.investigation_id)
-        if found is not None:
-            await self.runs.end(found, Status.CANCELLED, "Investigação cancelada.", cancel.correlation_id)
-            self._answer_apart(connection, found.id, cancel.correlation_id)
-
-    def _answer_apart(self, connection: Connection, investigation_id: str, correlation_id: str | None) -> None:
-        """Answer with a snapshot where the event that is the answer does not reach the asker as such."""
-        found = self.investigations.get(investigation_id)
-        if found is None:
-            return
-        mine = found.owner == connection.session.sub
-        if events.INVESTIGATION_UPDATE not in connection.session.subscription.of(investigation_id, mine):
-            self.hub.say(connection, connection.session.tell([investigation_id], correlation_id))
-
-    def _chat(self, connection: Connection, chat: Chat) -> None:
-        self._refuse_while_draining()
-        user = self.users.get(connection.session.sub)
-        limit = self.config.limits.chats_per_user
-        if user.chats >= limit:
-            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} chats at once", limit=limit)
-        user.chats += 1
-        began = self.clock()
-
-        def done() -> None:
-            user.chats -= 1
-            self.metrics.answered(self.clock() - began)
-
-        self.chats.start(connection.session, chat, _Line(self.hub, connection), done)
-
-    def _refuse_while_draining(self) -> None:
-        if self.draining:
-            raise Refusal(ErrorCode.OVERLOADED, "The server is going away")
+    def _prolong(self, connection: Connection, principal: Principal) -> None:
+        connection.expires_at = self.clock() + principal.expires_at - self.wall()
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -327,17 +250,3 @@ class Gateway:
         }
         body = envelope.encode(events.METRICS_UPDATE, data, self.wall())
         self.hub.broadcast(topics.EVERYONE, events.METRICS_UPDATE, body)
-
-
-class _Line:
-    """The way back to the connection that asked for a chat."""
-
-    def __init__(self, hub: Hub, connection: Connection) -> None:
-        self._hub = hub
-        self._connection = connection
-
-    def say(self, message: Say) -> None:
-        self._hub.say(self._connection, [message])
-
-    def whisper(self, message: Say) -> None:
-        self._hub.whisper(self._connection, message)

@@ -147,6 +147,12 @@ class Hub:
         if not connection.paused:
             self._write_answers(connection)
 
+    def ping(self, connection: Connection) -> None:
+        """Give or ask for a sign of life."""
+        self._fanout.flush()
+        if not connection.paused:
+            connection.outlet.ping(self._cursor(self.position(connection)))
+
     def whisper(self, connection: Connection, message: Say) -> None:
         """Send what may be skipped: a connection that is behind goes without."""
         if connection.live:

@@ -31,7 +31,7 @@ class Watch:
                 refusal = Refusal(ErrorCode.TOKEN_EXPIRED, TOKEN_EXPIRED)
                 self._hub.say(connection, [error(refusal)])
                 self._hub.close(connection, CloseCode.POLICY_VIOLATION, TOKEN_EXPIRED)
-            elif now - connection.message_at >= self._inactivity and connection.outlet.encoding.transport == "websocket":
+            elif connection.outlet.expects_pong and now - connection.message_at >= self._inactivity:
                 self._hub.close(connection, CloseCode.GOING_AWAY, "Inactivity timeout")
             elif connection.paused:
                 buffered += self._check_reader(connection, now)
@@ -53,13 +53,13 @@ class Watch:
     def _check_peer(self, connection: Connection, now: float) -> None:
         if now - connection.pinged_at < self._ping:
             return
-        if connection.heard_at < connection.pinged_at:
+        if connection.outlet.expects_pong and connection.heard_at < connection.pinged_at:
             # A whole interval without a sign of life since the last ping: nobody is there to say goodbye to.
             self._hub.remove(connection)
             connection.outlet.abort()
             return
         connection.pinged_at = now
-        connection.outlet.ping()
+        self._hub.ping(connection)
 
     def _relieve(self, buffered: int) -> None:
         """Close those for whom most is buffered until the node's budget holds."""

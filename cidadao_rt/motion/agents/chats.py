@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 class Line(Protocol):
     """The way back to the connection that asked; it may be gone by now, and then nothing is sent."""
 
-    def say(self, message: Say) -> None:
+    def say(self, messages: Iterable[Say]) -> None:
         """Send what must arrive while the connection lasts."""
 
     def whisper(self, message: Say) -> None:
@@ -76,13 +76,13 @@ class Chats:
                         say("agent_chat_chunk", content=piece, index=len(pieces), simulated=True)
                         pieces.append(piece)
         except asyncio.CancelledError:
-            line.say(error(Refusal(ErrorCode.OVERLOADED, "The server is going away"), chat.correlation_id))
+            line.say([error(Refusal(ErrorCode.OVERLOADED, "The server is going away"), chat.correlation_id)])
             raise
         except Exception:
             # Agents may be anybody's code: the asker is told, and the conversation goes on.
             _log.exception("chat failed", extra={"session_id": session.id, "correlation_id": chat.correlation_id})
             say("typing", is_typing=False)
-            line.say(error(Refusal(ErrorCode.AGENT_UNAVAILABLE, "The agent failed to answer"), chat.correlation_id))
+            line.say([error(Refusal(ErrorCode.AGENT_UNAVAILABLE, "The agent failed to answer"), chat.correlation_id)])
             return
         say("typing", is_typing=False)
         data = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
@@ -15,6 +16,11 @@ from ..broker import Broker
 from .simulator import Agents
 
 _log = logging.getLogger(__name__)
+
+
+def new_investigation_id() -> str:
+    """An id that nobody can guess: 128 random bits."""
+    return f"inv_{secrets.token_hex(16)}"
 
 
 class Runs:

@@ -1,0 +1,178 @@
+"""The exchange: carries out what a session asks for, and answers on whatever line the message came in."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+
+from ..memory.effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from ..memory.investigations import Investigations
+from ..memory.session import Session, Turn
+from ..memory.users import Users
+from ..words import events
+from ..words.config import Limits
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.events import Status
+from ..words.tokens import Principal
+from .agents.chats import Chats
+from .agents.runs import Runs, new_investigation_id
+from .connection import Connection
+from .hub import Hub
+
+
+class Line(Protocol):
+    """The way back to whoever sent a message. What is said on a line whose other end has left goes nowhere."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that follows events for this session, if there is one."""
+
+    @property
+    def carries_events(self) -> bool:
+        """Whether events reach the asker on this same line, so that one can be the answer."""
+
+    def say(self, messages: Iterable[Say | Pong]) -> None:
+        """Send direct answers, in order."""
+
+    def whisper(self, message: Say) -> None:
+        """Send what a connection that is behind goes without."""
+
+    async def at_head(self) -> None:
+        """Wait until all that is older than now has been sent on this line."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What effects act upon. `is_draining` tells whether new work is refused; `clock` is the loop's, in seconds."""
+
+    hub: Hub
+    users: Users
+    investigations: Investigations
+    runs: Runs
+    chats: Chats
+    limits: Limits
+    is_draining: Callable[[], bool]
+    prolong: Callable[[Connection, Principal], None]
+    clock: Callable[[], float]
+
+
+class Exchange:
+    """Turns of all sessions are carried out here, each in the order of its effects."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._all = surroundings
+
+    async def carry_out(self, session: Session, turn: Turn, line: Line, done: Callable[[], None]) -> None:
+        """Carry out one turn. `done` is called when its last direct answer has been given: a chat ends later."""
+        said: list[Say | Pong] = []
+        rewinds = any(isinstance(effect, Rewind) for effect in turn.effects)
+        chats = False
+        for effect in turn.effects:
+            if isinstance(effect, Say | Pong):
+                said.append(effect)
+                continue
+            line.say(said)
+            said = []
+            if isinstance(effect, Snapshot):
+                await line.at_head()
+                said.extend(session.tell(effect.investigation_ids, effect.correlation_id))
+                continue
+            if isinstance(effect, Follow) and not rewinds:
+                # What was owed before a change must have gone out before it.
+                await line.at_head()
+            try:
+                chats |= await self._act(session, effect, line, done)
+            except Refusal as refusal:
+                said.append(error(refusal, getattr(effect, "correlation_id", None)))
+        line.say(said)
+        if not chats:
+            done()
+
+    async def _act(self, session: Session, effect: Effect, line: Line, done: Callable[[], None]) -> bool:
+        """Carry out one effect; whether it goes on and will call `done` by itself. Raises `Refusal`."""
+        connection = line.connection
+        match effect:
+            case Start():
+                await self._start(session, effect, line)
+            case Cancel():
+                await self._cancel(session, effect, line)
+            case Chat():
+                self._chat(session, effect, line, done)
+                return True
+            case Follow() if connection is not None:
+                self._all.hub.follow(connection, effect.interest)
+            case Rewind() if connection is not None:
+                self._all.hub.rewind(connection, effect.offset)
+            case Renew() if connection is not None:
+                self._all.prolong(connection, effect.principal)
+            case Close() if connection is not None:
+                self._all.hub.close(connection, CloseCode(effect.code), effect.reason)
+        return False
+
+    async def _start(self, session: Session, start: Start, line: Line) -> None:
+        self._refuse_while_draining()
+        limit = self._all.limits.investigations_per_user
+        if len(self._all.investigations.running_of(session.sub)) >= limit:
+            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} running investigations", limit=limit)
+        id_ = new_investigation_id()
+        if start.correlation_id is not None:
+            starts = self._all.users.get(session.sub).starts
+            starts.remember(start.correlation_id, start.digest, id_, self._all.clock())
+        covered = session.cover(id_)
+        if covered is not None and line.connection is not None:
+            self._all.hub.follow(line.connection, covered.interest)
+        await self._all.runs.start(id_, session.sub, start.query, start.filters, start.agents, start.correlation_id)
+        self._answer_apart(session, line, id_, start.correlation_id)
+
+    async def _cancel(self, session: Session, cancel: Cancel, line: Line) -> None:
+        found = self._all.investigations.get(cancel.investigation_id)
+        if found is not None:
+            await self._all.runs.end(found, Status.CANCELLED, "Investigação cancelada.", cancel.correlation_id)
+            self._answer_apart(session, line, found.id, cancel.correlation_id)
+
+    def _answer_apart(self, session: Session, line: Line, investigation_id: str, correlation_id: str | None) -> None:
+        """Answer with a snapshot where the event that is the answer does not reach the asker as such."""
+        found = self._all.investigations.get(investigation_id)
+        if found is None:
+            return
+        followed = session.subscription.of(investigation_id, found.owner == session.sub)
+        if not line.carries_events or events.INVESTIGATION_UPDATE not in followed:
+            line.say(session.tell([investigation_id], correlation_id))
+
+    def _chat(self, session: Session, chat: Chat, line: Line, done: Callable[[], None]) -> None:
+        self._refuse_while_draining()
+        user = self._all.users.get(session.sub)
+        limit = self._all.limits.chats_per_user
+        if user.chats >= limit:
+            raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} chats at once", limit=limit)
+        user.chats += 1
+
+        def ended() -> None:
+            user.chats -= 1
+            done()
+
+        self._all.chats.start(session, chat, line, ended)
+
+    def _refuse_while_draining(self) -> None:
+        if self._all.is_draining():
+            raise Refusal(ErrorCode.OVERLOADED, "The server is going away")
+
+
+class ConnectionLine:
+    """The line of a connection that both asks and receives."""
+
+    def __init__(self, hub: Hub, connection: Connection) -> None:
+        self._hub = hub
+        self.connection = connection
+        self.carries_events = True
+
+    def say(self, messages: Iterable[Say | Pong]) -> None:
+        """See `Line.say`."""
+        self._hub.say(self.connection, messages)
+
+    def whisper(self, message: Say) -> None:
+        """See `Line.whisper`."""
+        self._hub.whisper(self.connection, message)
+
+    async def at_head(self) -> None:
+        """See `Line.at_head`."""
+        await self._hub.caught_up(self.connection)
