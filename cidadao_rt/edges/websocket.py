@@ -139,7 +139,7 @@ class WebSocketEdge:
                 request.query.get("last_event_id"),
                 voice,
             )
-            connection = self._gateway.open(call, outlet)
+            connection = self._gateway.open(call, outlet).connection
         except TurnedAway as away:
             await self._turn_away(ws, away.refusal, away.code, away.reason)
             return ws

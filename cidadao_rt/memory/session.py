@@ -307,9 +307,16 @@ class Session:
         self._change(self.subscription.add([(investigation_id, True)], self.kind.may_follow))
         return Follow(self.interest)
 
-    def _subscribe(self, command: messages.Subscribe, correlation_id: str | None) -> list[Effect]:
-        types, events, denied = self._types(command.events)
-        ids, refused = self._granted(self._distinct(command.investigation_ids, "investigation_ids"))
+    def select(
+        self, events: list[str] | None, investigation_ids: list[str] | None
+    ) -> tuple[list[str] | None, list[str] | None, list[dict[str, Any]]]:
+        """Follow these types of these investigations; None means all.
+
+        Returns the types and the investigations granted, and what was denied. Raises `Refusal` for too many names;
+        then nothing has changed.
+        """
+        types, events, denied = self._types(events)
+        ids, refused = self._granted(self._distinct(investigation_ids, "investigation_ids"))
         denied += refused
         before = self.subscription if self._explicit else Subscription()
         after = before.add_own(types) if ids is None else before.add(((key, self._is_mine(key)) for key in ids), types)
@@ -318,6 +325,10 @@ class Session:
         if not asked_in_vain:
             self._explicit = True
             self._change(after)
+        return events, ids, denied
+
+    def _subscribe(self, command: messages.Subscribe, correlation_id: str | None) -> list[Effect]:
+        events, ids, denied = self.select(command.events, command.investigation_ids)
         data: dict[str, Any] = {"events": events, "investigation_ids": ids, "denied": denied}
         effects: list[Effect] = [Follow(self.interest)]
         snapshot = Snapshot(self._followed(finished=False) if ids is None else ids, correlation_id)

@@ -28,7 +28,7 @@ class Outlet(Protocol):
 
     @property
     def expects_pong(self) -> bool:
-        """Whether the peer answers a ping; if not, and no message from it is expected either, silence proves nothing."""
+        """Whether the peer answers a ping. If not, its silence proves nothing, and no messages are expected of it."""
 
     def ping(self, cursor: str) -> None:
         """Give or ask for a sign of life; `cursor` is how far this client has been written to."""

@@ -13,7 +13,7 @@ import msgspec
 from ..memory.effects import Say
 from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
-from ..memory.session import Rules, Session, World
+from ..memory.session import Rules, Session, Verdict, World
 from ..memory.users import Users
 from ..words import envelope, events, tokens, topics
 from ..words.config import Config
@@ -44,7 +44,11 @@ class TurnedAway(Exception):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a client wants when it connects. `kind` is None where it leaves the type to the session it resumes."""
+    """What a client wants when it connects.
+
+    Without `kind_is_explicit` the session that it resumes keeps its own kind. `events` and `investigation_ids` are the
+    first subscription of a new session; a resumed one has its own.
+    """
 
     principal: Principal
     kind: Kind
@@ -53,6 +57,15 @@ class Call(msgspec.Struct, frozen=True):
     session_id: str | None = None
     last_event_id: str | None = None
     voice: str | None = None
+    events: list[str] | None = None
+    investigation_ids: list[str] | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A conversation that has been opened."""
+
+    connection: Connection
+    verdict: Verdict
 
 
 class Gateway:
@@ -111,46 +124,28 @@ class Gateway:
 
     # -- opening and ending conversations -------------------------------------------------------------------------
 
-    def open(self, call: Call, outlet: Outlet) -> Connection:
-        """Open a conversation, or take an earlier one up again, and greet the client.
+    def open(self, call: Call, outlet: Outlet, *, greets: bool = True) -> Opened:
+        """Open a conversation, or take an earlier one up again, and unless told not to, greet the client.
 
         Raises `TurnedAway`; then nothing is registered and no other connection was touched.
         """
         now = self.clock()
         session = self._resumable(call, now)
-        bound = call.kind.investigation_id
-        self._check_node(call.address)
-        if bound is not None:
-            try:
-                self.investigations.seen_by(call.principal, bound)
-            except Refusal as refusal:
-                raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
-        older = self.hub.of_session(session.id) if session is not None else None
-        self._check_user(call.principal.sub, taken_over=older is not None)
-        if older is not None:
-            self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
+        self._check(call, session)
         resumed = session is not None
         if session is None:
-            session = self._begin(call)
-            verdict, lost = session.begin(call.last_event_id), list[str]()
+            session, denied = self._begin(call)
+            verdict = session.begin(call.last_event_id)
         else:
+            older = self.hub.of_session(session.id)
+            if older is not None:
+                self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
             verdict, lost = session.resume(call.principal, call.last_event_id)
+            denied = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
         self.users.attach(session)
         connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, call.address, now)
         self._prolong(connection, call.principal)
-        welcome = {
-            "message": "WebSocket connection established",
-            "user_id": session.sub,
-            "connection_type": session.kind.type,
-            "server_time": envelope.timestamp(self.wall()),
-            "session_id": session.id,
-            "resumed": resumed,
-            "recovered": verdict.recovered,
-            "replayed": verdict.replayed,
-        }
-        if lost:
-            welcome["denied"] = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
-        greeting = [Say("connection_established", welcome, offset=verdict.offset)]
+        greeting = [self._welcome(session, verdict, resumed, denied)] if greets else []
         if not verdict.recovered:
             greeting += session.snapshots(finished=True)
         elif not resumed and call.last_event_id is None:
@@ -164,7 +159,22 @@ class Gateway:
                 "replayed": verdict.replayed,
             },
         )  # fmt: skip
-        return connection
+        return Opened(connection, verdict)
+
+    def _welcome(self, session: Session, verdict: Verdict, resumed: bool, denied: list[dict[str, str]]) -> Say:
+        data = {
+            "message": "WebSocket connection established",
+            "user_id": session.sub,
+            "connection_type": session.kind.type,
+            "server_time": envelope.timestamp(self.wall()),
+            "session_id": session.id,
+            "resumed": resumed,
+            "recovered": verdict.recovered,
+            "replayed": verdict.replayed,
+        }
+        if denied:
+            data["denied"] = denied
+        return Say("connection_established", data, offset=verdict.offset)
 
     def left(self, connection: Connection) -> None:
         """The connection has ended, whoever ended it; its session waits for the client to come back."""
@@ -184,25 +194,36 @@ class Gateway:
             return None
         return session
 
-    def _begin(self, call: Call) -> Session:
+    def _begin(self, call: Call) -> tuple[Session, list[dict[str, str]]]:
+        """A new session, and what it asked to follow in vain. Raises `TurnedAway`."""
         user = self.users.get(call.principal.sub)
         id_ = f"sess_{secrets.token_hex(16)}"
         session = Session(id_, call.kind, call.principal, self._world, user.window, user.starts)
         session.voice = call.voice
-        return session
+        if call.events is None and call.investigation_ids is None:
+            return session, []
+        try:
+            return session, session.select(call.events, call.investigation_ids)[2]
+        except Refusal as refusal:
+            raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
 
-    def _check_node(self, address: str) -> None:
+    def _check(self, call: Call, session: Session | None) -> None:
+        """Raise `TurnedAway` where the node, the user or the grants have no room for this call."""
         limits = self.config.limits
         if self.draining:
             raise self._overloaded("The server is going away")
         if len(self.hub) >= limits.max_connections:
             raise self._overloaded("Too many connections")
-        if self.hub.of_address(address) >= limits.connections_per_address:
+        if self.hub.of_address(call.address) >= limits.connections_per_address:
             raise self._overloaded("Too many connections from this address")
-
-    def _check_user(self, sub: str, *, taken_over: bool) -> None:
-        limit = self.config.limits.connections_per_user
-        if self.hub.of_user(sub) - taken_over >= limit:
+        if call.kind.investigation_id is not None:
+            try:
+                self.investigations.seen_by(call.principal, call.kind.investigation_id)
+            except Refusal as refusal:
+                raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
+        taken_over = session is not None and self.hub.of_session(session.id) is not None
+        limit = limits.connections_per_user
+        if self.hub.of_user(call.principal.sub) - taken_over >= limit:
             reason = f"More than {limit} connections"
             refusal = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
             raise TurnedAway(refusal, CloseCode.TRY_AGAIN_LATER, reason)
