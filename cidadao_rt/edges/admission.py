@@ -12,9 +12,10 @@ import orjson
 from aiohttp import hdrs, web
 
 from ..memory.effects import error
-from ..motion.gateway import Gateway, TurnedAway
+from ..motion.gateway import Call, Gateway, TurnedAway
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.limits import SlidingWindow
+from ..words.subscription import REQUESTABLE, ConnectionType, Kind
 from ..words.tokens import BadToken, Principal
 
 REFUSED_TOKENS = 10_000
@@ -87,6 +88,31 @@ class Admission:
             reason = "Too many connections at once"
             raise TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)
 
+    def call(self, request: web.BaseRequest, principal: Principal, kind: Kind | None = None) -> Call:
+        """What a request wants to follow. Without `kind` its `connection_type` says, or the session it resumes.
+
+        Raises `TurnedAway` for an unknown `connection_type`.
+        """
+        query = request.query
+        asked = query.get("connection_type")
+        explicit = kind is not None or bool(asked)
+        if kind is None:
+            type_ = asked or ConnectionType.GENERAL
+            if type_ not in REQUESTABLE:
+                reason = "Unknown connection_type"
+                raise TurnedAway(Refusal.field("connection_type", reason), CloseCode.POLICY_VIOLATION, reason)
+            kind = Kind(ConnectionType(type_))
+        return Call(
+            principal,
+            kind,
+            self.address(request),
+            explicit,
+            query.get("session_id"),
+            query.get("last_event_id"),
+            events=_names(query.getall("events", [])),
+            investigation_ids=_names(query.getall("investigation_ids", [])),
+        )
+
     def address(self, request: web.BaseRequest) -> str:
         """The client's address: the last one forwarded by somebody we do not trust, or the peer's own."""
         address = peer(request)
@@ -132,6 +158,11 @@ def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
     if response.status in (429, 503):
         response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))
     return response
+
+
+def _names(values: list[str]) -> list[str] | None:
+    """The names in a query's `?key=a,b&key=c`; None where the key is absent."""
+    return [name for value in values for name in value.split(",") if name] if values else None
 
 
 def _is_address(text: str) -> bool:

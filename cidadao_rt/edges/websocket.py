@@ -8,16 +8,17 @@ import logging
 import secrets
 from typing import cast
 
+import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from ..memory.effects import error
 from ..motion.connection import Connection
-from ..motion.gateway import Call, Gateway, TurnedAway
+from ..motion.gateway import Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import agents, envelope, frames
 from ..words.encodings import WEBSOCKET, WEBSOCKET_BATCHED, Encoding
 from ..words.errors import CloseCode, ErrorCode, Refusal
-from ..words.subscription import REQUESTABLE, ConnectionType, Kind
+from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import BadToken
 from .admission import Admission, TooOften, problem
 from .outlet import TransportOutlet
@@ -88,20 +89,17 @@ class WebSocketEdge:
             outlet.abort()
 
     async def _general(self, request: web.Request) -> web.StreamResponse:
-        asked = request.query.get("connection_type")
-        type_ = asked or ConnectionType.GENERAL
-        kind = Kind(ConnectionType(type_)) if type_ in REQUESTABLE else None
-        return await self._serve(request, kind, explicit=bool(asked))
+        return await self._serve(request)
 
     async def _investigation(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, Kind(ConnectionType.INVESTIGATION, request.match_info["id"]))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         voice = request.query.get("agent") or agents.DEFAULT_VOICE
-        return await self._serve(request, Kind(ConnectionType.CHAT), voice=voice)
+        return await self._serve(request, Kind(ConnectionType.CHAT), voice)
 
     async def _serve(
-        self, request: web.Request, kind: Kind | None, *, explicit: bool = True, voice: str | None = None
+        self, request: web.Request, kind: Kind | None = None, voice: str | None = None
     ) -> web.StreamResponse:
         ws = web.WebSocketResponse(
             autoclose=False,
@@ -126,19 +124,7 @@ class WebSocketEdge:
         outlet = WebSocketOutlet(cast(asyncio.Transport, request.transport), self._gateway.hub, encoding)
         try:
             self._admission.check_handshake(request)
-            if kind is None:
-                reason = "Unknown connection_type"
-                refusal = Refusal.field("connection_type", reason)
-                raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, reason)
-            call = Call(
-                principal,
-                kind,
-                self._admission.address(request),
-                explicit,
-                request.query.get("session_id"),
-                request.query.get("last_event_id"),
-                voice,
-            )
+            call = msgspec.structs.replace(self._admission.call(request, principal, kind), voice=voice)
             connection = self._gateway.open(call, outlet).connection
         except TurnedAway as away:
             await self._turn_away(ws, away.refusal, away.code, away.reason)

@@ -225,8 +225,8 @@ class Gateway:
         limit = limits.connections_per_user
         if self.hub.of_user(call.principal.sub) - taken_over >= limit:
             reason = f"More than {limit} connections"
-            refusal = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
-            raise TurnedAway(refusal, CloseCode.TRY_AGAIN_LATER, reason)
+            too_many = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
+            raise TurnedAway(too_many, CloseCode.TRY_AGAIN_LATER, reason)
 
     @staticmethod
     def _overloaded(reason: str) -> TurnedAway:
