@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from cidadao_rt.app import GATEWAY, build
 from cidadao_rt.motion.gateway import Gateway
@@ -62,10 +63,17 @@ class Client:
             if message.get("correlation_id") == correlation_id:
                 return message
 
+    async def recv_now(self) -> list[dict[str, Any]]:
+        """All that has been sent up to now: what comes before the answer to a ping."""
+        await self.send("ping", correlation_id="recv-now")
+        seen = await self.collect("pong")
+        return seen[:-1]
+
     async def closed(self) -> tuple[int, str]:
         """Read to the end; the close code and reason that the server sent (1006 and "" if it sent none)."""
-        async for _ in self.ws:
-            pass
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in self.ws:
+                pass
         received = self.ws.protocol.close_rcvd
         return (received.code, received.reason) if received else (1006, "")
 

@@ -105,7 +105,6 @@ class WebSocketEdge:
             autoclose=False,
             autoping=False,
             compress=False,
-            decode_text=False,
             max_msg_size=self._max_bytes,
             timeout=REFUSED_SECONDS,
         )
@@ -170,7 +169,10 @@ class WebSocketEdge:
 
     async def _receive(self, connection: Connection, message: WSMessage) -> None:
         try:
-            await self._gateway.receive(connection, message.data, binary=message.type is WSMsgType.BINARY)
+            # aiohttp has checked that a text is UTF-8, as RFC 6455 section 8.1 wants; sizes are those of the wire.
+            is_binary = message.type is WSMsgType.BINARY
+            frame = message.data if is_binary else message.data.encode()
+            await self._gateway.receive(connection, frame, binary=is_binary)
         except Exception:
             # A bug of ours must not be the client's riddle: it learns that it was us, and where to point to.
             incident = f"incident_{secrets.token_hex(8)}"

@@ -11,7 +11,7 @@ Source: PROTOCOL 7; DESIGN "The idea".
 from bisect import bisect_right
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush, merge
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -193,13 +193,9 @@ class Log:
         while len(slice_) > keep.events_per_topic or slice_.bytes > keep.bytes_per_topic:
             self._trim(slice_)
         while self.bytes > keep.total_bytes:
-            heaviest = self._heaviest.top()
-            if heaviest is None:
-                break
-            largest = self._owners[heaviest].heaviest.top()
-            if largest is None:
-                break
-            self._trim(self._slices[Topic(largest)])
+            # Whoever holds most holds something as long as anything is held.
+            heaviest = self._owners[cast(str, self._heaviest.top())]
+            self._trim(self._slices[Topic(cast(str, heaviest.heaviest.top()))])
 
     def expire(self, now: float, limit: int = 10_000) -> int:
         """Trim up to `limit` events older than the retention's age; returns how many were."""

@@ -113,7 +113,9 @@ class Session:
         """The verdict for the first connection: fresh, or continuing where another session's cursor was."""
         if last_event_id is None:
             return Verdict(self._world.log.head, True, 0)
-        return self._continue(self._verdict(last_event_id))
+        verdict = self._continue(self._verdict(last_event_id))
+        self._resume_from = verdict.offset
+        return verdict
 
     def resume(self, principal: Principal, last_event_id: str | None) -> tuple[Verdict, list[str]]:
         """Take the session up again. Returns the verdict and the named investigations no longer granted."""
@@ -237,7 +239,7 @@ class Session:
                 return self._cancel(command, correlation_id)
             case messages.AgentChat():
                 return self._chat(command, correlation_id)
-            case messages.Authenticate():
+            case _:
                 return self._authenticate(command, correlation_id)
 
     def _ack(self, command: messages.Ack) -> list[Effect]:

@@ -210,20 +210,22 @@ class Gateway:
     def _check(self, call: Call, session: Session | None) -> None:
         """Raise `TurnedAway` where the node, the user or the grants have no room for this call."""
         limits = self.config.limits
+        older = self.hub.of_session(session.id) if session is not None else None
         if self.draining:
             raise self._overloaded("The server is going away")
-        if len(self.hub) >= limits.max_connections:
+        # A takeover closes the older connection before the new one is counted.
+        if len(self.hub) - (older is not None) >= limits.max_connections:
             raise self._overloaded("Too many connections")
-        if self.hub.of_address(call.address) >= limits.connections_per_address:
+        same_address = older is not None and older.address == call.address
+        if self.hub.of_address(call.address) - same_address >= limits.connections_per_address:
             raise self._overloaded("Too many connections from this address")
         if call.kind.investigation_id is not None:
             try:
                 self.investigations.seen_by(call.principal, call.kind.investigation_id)
             except Refusal as refusal:
                 raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
-        taken_over = session is not None and self.hub.of_session(session.id) is not None
         limit = limits.connections_per_user
-        if self.hub.of_user(call.principal.sub) - taken_over >= limit:
+        if self.hub.of_user(call.principal.sub) - (older is not None) >= limit:
             reason = f"More than {limit} connections"
             too_many = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
             raise TurnedAway(too_many, CloseCode.TRY_AGAIN_LATER, reason)

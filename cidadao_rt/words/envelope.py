@@ -25,7 +25,9 @@ class Incoming(msgspec.Struct, frozen=True):
 
 def timestamp(now: float) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, for `now` in seconds since 1970."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(now * 1000) % 1000:03d}Z"
+    # In whole milliseconds first: a float's own fraction would be cut here and rounded there.
+    seconds, milliseconds = divmod(round(now * 1000), 1000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds:03d}Z"
 
 
 def encode(

@@ -73,7 +73,7 @@ def verify(token: str | None, keys: Keyring, now: float) -> Principal:
             # A second of grace even without leeway: clocks of two machines are never the same.
             raise BadToken(INVALID_TOKEN, lasting=False)
     sub = claims["sub"]
-    if not isinstance(sub, str) or not 1 <= len(sub) <= SUBJECT_LENGTH or claims.get("type") == "refresh":
+    if not _is_subject(sub) or claims.get("type") == "refresh":
         raise BadToken(INVALID_TOKEN)
     return Principal(
         sub,
@@ -135,6 +135,15 @@ def _signed_claims(token: str, keys: Keyring) -> dict[str, Any]:
             # PyJWT lets a few of the decoder's own errors through for tokens made to break it.
             break
     raise BadToken(INVALID_TOKEN)
+
+
+def _is_subject(sub: Any) -> bool:
+    # A lone surrogate, which JSON can escape, is in no UTF-8 text, so no message could ever name its user.
+    return (
+        isinstance(sub, str)
+        and 1 <= len(sub) <= SUBJECT_LENGTH
+        and not any("\ud800" <= character <= "\udfff" for character in sub)
+    )
 
 
 def _time(claims: dict[str, Any], claim: str) -> float:

@@ -1,0 +1,61 @@
+"""How messages are packed: one frame each, or arrays of bounded size."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame
+from websockets.streams import StreamReader
+
+from cidadao_rt.words import encodings
+from cidadao_rt.words.encodings import BATCH_BYTES, SSE, WEBSOCKET, WEBSOCKET_BATCHED, chunk
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """The payloads of the frames in `data`, decoded by a library that is not ours."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    found = []
+    while True:
+        at_eof = reader.at_eof()
+        try:
+            assert next(at_eof)
+        except StopIteration as stop:
+            if stop.value:
+                return found
+        parse = Frame.parse(reader.read_exact, mask=False)
+        try:
+            next(parse)
+        except StopIteration as stop:
+            found.append(bytes(stop.value.data))
+
+
+def body(n: int, size: int = 1) -> bytes:
+    return json.dumps({"n": n, "pad": "x" * size}).encode()
+
+
+def test_each_message_is_a_frame_of_its_own() -> None:
+    bodies = [body(n) for n in range(3)]
+    assert frames_of(WEBSOCKET.join([WEBSOCKET.part(one, "c") for one in bodies])) == bodies
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=6))
+def test_batches_hold_everything_in_order_within_their_bound(sizes: list[int]) -> None:
+    """Only a single message that is longer by itself makes a longer frame."""
+    bodies = [body(n, size) for n, size in enumerate(sizes)]
+    arrays = frames_of(WEBSOCKET_BATCHED.join([WEBSOCKET_BATCHED.part(one, None) for one in bodies]))
+    assert [one for array in arrays for one in json.loads(array)] == [json.loads(one) for one in bodies]
+    assert all(len(array) <= BATCH_BYTES or len(json.loads(array)) == 1 for array in arrays)
+
+
+def test_a_batch_is_filled_as_far_as_it_goes() -> None:
+    half = body(0, BATCH_BYTES // 2 - 50)
+    assert len(encodings.batches([half, half])) == 1
+    assert len(encodings.batches([half, half, half])) == 2
+    assert encodings.batches([]) == []
+
+
+def test_a_server_sent_event_is_a_chunk_with_its_cursor() -> None:
+    assert SSE.part(b"{}", "e-1") == chunk(b"id: e-1\ndata: {}\n\n")
+    assert SSE.part(b"{}", None) == b"a\r\ndata: {}\n\n\r\n"
