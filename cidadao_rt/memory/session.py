@@ -6,6 +6,7 @@ Source: PROTOCOL 3 "Commands and their answers", 5 "What a connection follows", 
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -215,7 +216,8 @@ class Session:
             ErrorCode.RATE_LIMIT_EXCEEDED,
             f"More than {limit} messages in {self._window.period:g} seconds",
             limit=limit,
-            retry_after=round(retry_after, 3),
+            # Rounded up: who waits exactly so long must not be refused again.
+            retry_after=math.ceil(retry_after * 1000) / 1000,
         )
         effects: list[Effect] = [error(too_many, correlation_id)]
         self._refused.admit(now)

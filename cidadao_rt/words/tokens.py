@@ -129,7 +129,8 @@ def _signed_claims(token: str, keys: Keyring) -> dict[str, Any]:
                 issuer=keys.issuer or None,
                 audience=keys.audience or None,
             )
-        except jwt.InvalidSignatureError:
+        except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
+            # Another key may be the right one.
             continue
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             # PyJWT lets a few of the decoder's own errors through for tokens made to break it.
