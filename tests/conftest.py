@@ -33,7 +33,7 @@ class Client:
         """Send one envelope."""
         await self.ws.send(json.dumps({"type": type_, "data": {} if data is None else data, **envelope}))
 
-    async def recv(self) -> dict[str, Any]:
+    async def recv(self) -> Any:
         """The next message, whatever it is."""
         message: dict[str, Any] = json.loads(await self.ws.recv())
         return message

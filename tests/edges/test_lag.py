@@ -180,3 +180,41 @@ async def test_who_leaves_too_many_answers_unread_is_not_read_from(serve: Serve)
             if answered == sent + 20:
                 break
         await server.settled(lambda: connection.live)
+
+
+async def test_a_snapshot_waits_until_what_is_older_has_been_sent(serve: Serve) -> None:
+    """Else progress would seem to go back: the snapshot says 50, and events from before it would follow."""
+    server = await serve()
+    topic = topics.investigation("inv")
+
+    async def happen(type_: str, **data: Any) -> None:
+        await server.gateway.broker.publish(Draft(topic, "slow", type_, {"investigation_id": "inv", **data}))
+        await asyncio.sleep(0)
+
+    async with sluggard(server) as (slow, connection):
+        await happen("investigation_update", status="started", progress=0)
+        count = 1
+        while not connection.paused:
+            await happen("padding", pad=PAD)
+            count += 1
+        await happen("investigation_update", status="processing", progress=50)
+        await slow.send(type="subscribe", data={"investigation_ids": ["inv"]}, correlation_id="c")
+        await server.settled(lambda: connection.session.subscription.named != {})
+        events = 0
+        async for message in slow.read():
+            events += "id" in message and message["type"] != "connection_established"
+            if message["type"] == "investigation_update" and message.get("correlation_id") == "c":
+                break
+        assert message["data"]["progress"] == 50
+        assert events == count + 1
+
+
+async def test_batched_messages_come_as_arrays_and_are_the_same_messages(serve: Serve) -> None:
+    server = await serve()
+    async with server.raw(token=server.token("ana"), batch="1") as batched, server.connect(user="bia") as plain:
+        assert [message["type"] for message in await batched.recv()] == ["connection_established"]
+        for n in range(20):
+            await server.gateway.broker.publish(Draft(topics.EVERYONE, "", "numbered", {"n": n}))
+        got = await batched.recv()
+        assert [message["data"]["n"] for message in got] == list(range(20)), "one turn, one array"
+        assert got == [await plain.recv() for _ in range(20)]
