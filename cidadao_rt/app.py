@@ -10,7 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from .edges import pages
-from .edges.admission import Admission
+from .edges.admission import Admission, answer_refusals
+from .edges.commands import CommandsEdge
+from .edges.poll import PollEdge
+from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
 from .motion.drain import drain
 from .motion.gateway import Gateway
@@ -35,11 +38,13 @@ def build(config: Config) -> web.Application:
     """The application of one gateway. Its timers run while the application does."""
     gateway = Gateway(config)
     admission = Admission(gateway, config.server.trusted_proxies, config.auth.allowed_origins)
-    app = web.Application(middlewares=[pages.measure(gateway.metrics)])
+    app = web.Application(middlewares=[pages.measure(gateway.metrics), answer_refusals])
     app[GATEWAY] = gateway
     app[EDGE] = WebSocketEdge(gateway, admission)
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
+    for edge in (SseEdge(gateway, admission), PollEdge(gateway, admission), CommandsEdge(gateway, admission)):
+        app.add_routes(edge.routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
     return app

@@ -10,13 +10,14 @@ from ipaddress import ip_address, ip_network
 
 import orjson
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from ..memory.effects import error
 from ..motion.gateway import Call, Gateway, TurnedAway
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.limits import SlidingWindow
 from ..words.subscription import REQUESTABLE, ConnectionType, Kind
-from ..words.tokens import BadToken, Principal
+from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
 
 REFUSED_TOKENS = 10_000
 """Hashes of refused tokens that are remembered; beyond it the oldest is forgotten and merely checked again."""
@@ -148,12 +149,33 @@ def is_local(request: web.BaseRequest) -> bool:
     return not forwarded and _is_address(address) and ip_address(address).is_loopback
 
 
+@web.middleware
+async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what edges raise into the one error shape."""
+    try:
+        return await handler(request)
+    except TooOften:
+        return problem(Refusal(ErrorCode.RATE_LIMIT_EXCEEDED, "Refused too often", retry_after=60))
+    except BadToken as bad:
+        expired = bad.reason == TOKEN_EXPIRED
+        return problem(Refusal(ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.AUTHENTICATION_REQUIRED, bad.reason))
+    except TurnedAway as away:
+        return problem(away.refusal)
+    except Refusal as refusal:
+        return problem(refusal)
+
+
+def http_status(code: ErrorCode) -> int:
+    """The HTTP status that fits an error code (PROTOCOL 8)."""
+    return _HTTP_STATUS.get(code, 422)
+
+
 def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
     """The envelope's error over HTTP, with a fitting status."""
     response = web.Response(
         body=orjson.dumps(error(refusal).data),
         content_type="application/json",
-        status=status or _HTTP_STATUS.get(refusal.code, 422),
+        status=status or http_status(refusal.code),
     )
     if response.status in (429, 503):
         response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))

@@ -31,6 +31,10 @@ class Line(Protocol):
     def carries_events(self) -> bool:
         """Whether events reach the asker on this same line, so that one can be the answer."""
 
+    @property
+    def is_last_chance(self) -> bool:
+        """Whether nobody will ever listen on the session, so that everything must be said here."""
+
     def say(self, messages: Iterable[Say | Pong]) -> None:
         """Send direct answers, in order."""
 
@@ -157,13 +161,42 @@ class Exchange:
             raise Refusal(ErrorCode.OVERLOADED, "The server is going away")
 
 
+class ReplyLine:
+    """The line of a command over HTTP: answers are collected, and events go to the session's connection, if any.
+
+    Without a session to listen on, the final answer of a chat is among the replies.
+    """
+
+    carries_events = False
+
+    def __init__(self, hub: Hub, connection: Connection | None, *, is_last_chance: bool) -> None:
+        self._hub = hub
+        self.connection = connection
+        self.is_last_chance = is_last_chance
+        self.replies: list[bytes] = []
+
+    def say(self, messages: Iterable[Say | Pong]) -> None:
+        """See `Line.say`."""
+        self.replies += [self._hub.encode(message, "http") for message in messages]
+
+    def whisper(self, message: Say) -> None:
+        """See `Line.whisper`. Goes to the connection that listens for the session."""
+        if self.connection is not None:
+            self._hub.whisper(self.connection, message)
+
+    async def at_head(self) -> None:
+        """See `Line.at_head`. Replies and events are different streams, so there is no order to keep."""
+
+
 class ConnectionLine:
     """The line of a connection that both asks and receives."""
+
+    carries_events = True
+    is_last_chance = False
 
     def __init__(self, hub: Hub, connection: Connection) -> None:
         self._hub = hub
         self.connection = connection
-        self.carries_events = True
 
     def say(self, messages: Iterable[Say | Pong]) -> None:
         """See `Line.say`."""

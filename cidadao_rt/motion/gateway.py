@@ -3,6 +3,7 @@
 Knows the event loop and the clocks; knows nothing of HTTP or WebSocket.
 """
 
+import asyncio
 import logging
 import secrets
 import time
@@ -19,14 +20,14 @@ from ..words import envelope, events, tokens, topics
 from ..words.config import Config
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.events import Status
-from ..words.subscription import Kind
+from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import Keyring, Principal
 from .agents.chats import Chats
 from .agents.runs import Runs
 from .agents.simulator import Simulator
 from .broker import MemoryBroker
 from .connection import Connection, Outlet
-from .exchange import ConnectionLine, Exchange, Surroundings
+from .exchange import ConnectionLine, Exchange, ReplyLine, Surroundings
 from .hub import Hub
 from .metrics import Metrics
 
@@ -248,6 +249,43 @@ class Gateway:
         line = ConnectionLine(self.hub, connection)
         await self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
         await self.hub.room(connection)
+
+    async def command(self, principal: Principal, session_id: str | None, body: bytes) -> list[bytes]:
+        """Carry out one command that came without a connection; returns the envelopes that answer it.
+
+        With a session its chats answer there; without one, the answer is waited for. Raises `Refusal` (`NOT_FOUND`)
+        for a session that is unknown, expired or another's.
+        """
+        began = self.clock()
+        session = None
+        if session_id is not None:
+            session = self.users.session(principal.sub, session_id, began)
+            if session is None:
+                raise Refusal(ErrorCode.NOT_FOUND, "Session not found")
+        connection = self.hub.of_session(session.id) if session is not None else None
+        line = ReplyLine(self.hub, connection, is_last_chance=session is None)
+        passing = session or self._passing(principal)
+        position = self.hub.position(connection) if connection is not None else 0
+        turn = passing.receive(body, position, began)
+        self.metrics.received(turn.type, "http")
+        if session is None and turn.type in ("subscribe", "unsubscribe", "ack"):
+            raise Refusal(ErrorCode.INVALID_REQUEST, f"A {turn.type} needs a session_id", field="session_id")
+        ended = asyncio.Event()
+
+        def done() -> None:
+            self.metrics.answered(self.clock() - began)
+            ended.set()
+
+        await self._exchange.carry_out(passing, turn, line, done)
+        if session is None:
+            await ended.wait()
+        return line.replies
+
+    def _passing(self, principal: Principal) -> Session:
+        """A session for one command alone, which nobody can resume."""
+        user = self.users.get(principal.sub)
+        kind = Kind(ConnectionType.GENERAL)
+        return Session(f"sess_{secrets.token_hex(16)}", kind, principal, self._world, user.window, user.starts)
 
     def _prolong(self, connection: Connection, principal: Principal) -> None:
         connection.expires_at = self.clock() + principal.expires_at - self.wall()

@@ -22,6 +22,10 @@ _log = logging.getLogger(__name__)
 class Line(Protocol):
     """The way back to the connection that asked; it may be gone by now, and then nothing is sent."""
 
+    @property
+    def is_last_chance(self) -> bool:
+        """Whether nobody will ever listen on the session, so that the whole answer must be said here."""
+
     def say(self, messages: Iterable[Say]) -> None:
         """Send what must arrive while the connection lasts."""
 
@@ -96,4 +100,7 @@ class Chats:
         if chat.investigation_id is not None:
             data["investigation_id"] = chat.investigation_id
         topic = topics.session(session.id)
-        await self._broker.publish(Draft(topic, session.sub, events.AGENT_CHAT, data, chat.correlation_id))
+        if line.is_last_chance:
+            line.say([Say(events.AGENT_CHAT, data, chat.correlation_id)])
+        else:
+            await self._broker.publish(Draft(topic, session.sub, events.AGENT_CHAT, data, chat.correlation_id))

@@ -1,0 +1,112 @@
+"""The long-polling edge: one request, one page of the same log by the same cursor.
+
+Source: PROTOCOL 8 "HTTP shapes".
+"""
+
+import asyncio
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from ..motion.connection import Connection
+from ..motion.gateway import Gateway, TurnedAway
+from ..motion.hub import Hub
+from ..words import encodings
+from ..words.errors import CloseCode, Refusal
+from .admission import Admission
+
+TIMEOUT_SECONDS = 25.0
+LONGEST_SECONDS = 55.0
+"""Below the 60 s after which most proxies cut a silent request."""
+
+
+class PollOutlet:
+    """The way out to one waiting request: it takes one write, and is full from then on."""
+
+    encoding = encodings.POLL
+    expects_pong = False
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._connection: Connection | None = None
+        self.events = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def attach(self, connection: Connection) -> None:
+        """See `Outlet.attach`."""
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet.write`. What comes after the first write stays in the log, for the next poll."""
+        self.events += b"," + data if self.events else data
+        if self._connection is not None and not self._connection.paused:
+            self._hub.paused(self._connection)
+        self._end()
+
+    def ping(self, cursor: str) -> None:
+        """See `Outlet.ping`. A poll is too short to need one."""
+
+    def buffered(self) -> int:
+        """See `Outlet.buffered`."""
+        return 0
+
+    def close(self, code: int, reason: str) -> None:
+        """Answer with what there is."""
+        self._end()
+
+    def abort(self) -> None:
+        """See `Outlet.abort`."""
+        self._end()
+
+    def _end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class PollEdge:
+    """`GET /api/v1/events/poll`."""
+
+    def __init__(self, gateway: Gateway, admission: Admission) -> None:
+        self._gateway = gateway
+        self._admission = admission
+
+    def routes(self) -> list[web.RouteDef]:
+        """Its path."""
+        return [web.get("/api/v1/events/poll", self._serve, allow_head=False)]
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        principal = self._admission.principal(request)
+        call = self._admission.call(request, principal)
+        after = request.query.get("after")
+        seconds = _timeout(request.query.get("timeout"))
+        if after is None:
+            # The newest cursor at once; a first poll has nothing to wait for that it could tell from the past.
+            seconds = 0.0
+        outlet = PollOutlet(self._gateway.hub)
+        opened = self._gateway.open(msgspec.structs.replace(call, last_event_id=after), outlet, greets=False)
+        connection = opened.connection
+        try:
+            if after is not None:
+                await asyncio.wait([outlet.done], timeout=seconds)
+            position = self._gateway.hub.position(connection)
+        finally:
+            self._gateway.left(connection)
+        body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b}' % (
+            outlet.events if after is not None else b"",
+            orjson.dumps(str(self._gateway.log.cursor(position))),
+            orjson.dumps(opened.verdict.recovered),
+            orjson.dumps(connection.session.id),
+        )
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _timeout(text: str | None) -> float:
+    try:
+        seconds = TIMEOUT_SECONDS if text is None else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        reason = f"Invalid field: timeout must be 0 to {LONGEST_SECONDS:g} seconds"
+        raise TurnedAway(Refusal.field("timeout", reason), CloseCode.POLICY_VIOLATION, reason)
+    return seconds
