@@ -13,10 +13,12 @@ from .edges import pages
 from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
 from .edges.poll import PollEdge
+from .edges.publish import PublishEdge
 from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
 from .motion.drain import drain
 from .motion.gateway import Gateway
+from .motion.publishing import REQUEST_BYTES
 from .motion.watch import ROUND_SECONDS, Watch
 from .words.config import Config
 
@@ -38,13 +40,15 @@ def build(config: Config) -> web.Application:
     """The application of one gateway. Its timers run while the application does."""
     gateway = Gateway(config)
     admission = Admission(gateway, config.server.trusted_proxies, config.auth.allowed_origins)
-    app = web.Application(middlewares=[pages.measure(gateway.metrics), answer_refusals])
+    app = web.Application(
+        middlewares=[pages.measure(gateway.metrics), answer_refusals], client_max_size=REQUEST_BYTES + 1
+    )
     app[GATEWAY] = gateway
     app[EDGE] = WebSocketEdge(gateway, admission)
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
-    for edge in (SseEdge(gateway, admission), PollEdge(gateway, admission), CommandsEdge(gateway, admission)):
-        app.add_routes(edge.routes())
+    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge):
+        app.add_routes(edge(gateway, admission).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
     return app

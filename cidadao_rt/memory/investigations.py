@@ -3,7 +3,8 @@
 Source: PROTOCOL 4 "Events", 5 "Who may see what", 9 "investigations".
 """
 
-from collections.abc import Collection, Iterator
+import copy
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -119,6 +120,29 @@ class Investigations:
         if any(stages.get(stage, done) < done for stage, done in found.stages.items()):
             raise Refusal(ErrorCode.CONFLICT, "Progress of a stage must not go back", stages=found.stages)
 
+    def check_all(self, drafts: Sequence[Draft]) -> None:
+        """Refuse a row of events if any of them would be refused after those before it. Raises as `check` does."""
+        if len(drafts) == 1:
+            self.check(drafts[0])
+            return
+        # The row is played on copies of the investigations that it touches.
+        rehearsal = Investigations()
+        for topic in {draft.topic for draft in drafts}:
+            found = self._all.get(topics.investigation_id(topic) or "")
+            if found is not None:
+                rehearsal._put(copy.deepcopy(found))
+        for draft in drafts:
+            rehearsal.check(draft)
+            rehearsal.apply(draft, 0.0)
+
+    def _put(self, found: Investigation) -> None:
+        self._all[found.id] = found
+        self._owned.setdefault(found.owner, {})[found.id] = found
+        if found.finished_at is None:
+            self._running.setdefault(found.owner, {})[found.id] = found
+        else:
+            self._finished[found.id] = found
+
     def apply(self, draft: Draft, now: float) -> None:
         """Fold one event, which `check` has let pass, into the state."""
         key = topics.investigation_id(draft.topic)
@@ -127,9 +151,7 @@ class Investigations:
         found = self._all.get(key)
         if found is None:
             found = Investigation(key, draft.owner, now, now)
-            self._all[key] = found
-            self._owned.setdefault(draft.owner, {})[key] = found
-            self._running.setdefault(draft.owner, {})[key] = found
+            self._put(found)
         found.updated_at = now
         data = draft.data
         found.simulated = found.simulated or bool(data.get("simulated"))

@@ -4,7 +4,7 @@ Whoever publishes waits for the broker; whoever receives gets the event only fro
 where the order is made elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..memory.investigations import Investigations
@@ -15,9 +15,12 @@ class Broker(Protocol):
     """Where events are ordered."""
 
     async def publish(self, draft: Draft) -> Event:
-        """Append one event and announce it.
+        """Append one event and announce it. Raises as `publish_all` does."""
 
-        Raises `Refusal` (`CONFLICT`) if it breaks the order of its investigation; then nothing was appended.
+    async def publish_all(self, drafts: Sequence[Draft]) -> list[Event]:
+        """Append these events in a row and announce them.
+
+        Raises `Refusal` (`CONFLICT`) if one breaks the order of its investigation; then none was appended.
         """
 
 
@@ -36,6 +39,15 @@ class MemoryBroker:
         """See `Broker.publish`. Never suspends: the event is announced when this returns."""
         now = self._wall()
         self._investigations.check(draft)
+        return self._append(draft, now)
+
+    async def publish_all(self, drafts: Sequence[Draft]) -> list[Event]:
+        """See `Broker.publish_all`. Never suspends."""
+        now = self._wall()
+        self._investigations.check_all(drafts)
+        return [self._append(draft, now) for draft in drafts]
+
+    def _append(self, draft: Draft, now: float) -> Event:
         event = self._log.append(draft, now)
         self._investigations.apply(draft, now)
         self._announce(event)

@@ -30,6 +30,7 @@ from .connection import Connection, Outlet
 from .exchange import ConnectionLine, Exchange, ReplyLine, Surroundings
 from .hub import Hub
 from .metrics import Metrics
+from .publishing import Publishing
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,9 @@ class Gateway:
         agents = Simulator(config.agents.seed, config.agents.speed)
         self.runs = Runs(agents, self.broker, self.investigations)
         self.chats = Chats(agents, self.broker, self.investigations)
+        self.publishing = Publishing(
+            self.broker, self.investigations, lambda offset: str(self.log.cursor(offset)), clock
+        )
         rules = Rules(
             limits.message_bytes, limits.named_investigations, buffer.replay_events, limits.refusals_per_minute
         )

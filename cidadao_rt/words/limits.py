@@ -16,16 +16,17 @@ class SlidingWindow:
         self.period = period
         self._times: deque[float] = deque()
 
-    def admit(self, now: float) -> float | None:
-        """None if admitted, else the seconds (above 0) until the next admission is possible."""
+    def admit(self, now: float, count: int = 1) -> float | None:
+        """None if all `count` (at most the limit) are admitted, else the seconds (above 0) until they can be."""
         times = self._times
         horizon = now - self.period
         while times and times[0] <= horizon:
             times.popleft()
-        if len(times) < self.limit:
-            times.append(now)
+        excess = len(times) + count - self.limit
+        if excess <= 0:
+            times.extend([now] * count)
             return None
-        return times[0] - horizon
+        return times[excess - 1] - horizon
 
     def is_full(self, now: float) -> bool:
         """Whether the next admission would be refused."""

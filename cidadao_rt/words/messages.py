@@ -19,8 +19,8 @@ from .errors import ErrorCode, Refusal
 TEXT_LENGTH = 4000
 """Characters of a query or a chat message."""
 
-FILTER_DEPTH = 16
-"""Levels of nesting in `filters`; deeper is `INVALID_REQUEST`."""
+DEPTH = 16
+"""Levels of nesting in data that passes through; deeper is `INVALID_REQUEST`."""
 
 T = TypeVar("T")
 Text = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH)]
@@ -95,26 +95,26 @@ Command = (
 
 
 def _start(data: dict[str, Any]) -> StartInvestigation:
-    command = _convert(data, StartInvestigation)
+    command = convert(data, StartInvestigation)
     if command.query.isspace():
         raise Refusal.field("query", "Invalid field: query must not be only spaces", required=True)
     filters = command.filters or {}
-    _check_depth(filters)
+    check_depth(filters, "filters")
     _check_date_range(filters.get("date_range"))
     _check_min_value(filters.get("min_value"))
     return StartInvestigation(command.query, filters, team(command.agents))
 
 
 def _subscribe_one(data: dict[str, Any]) -> Subscribe:
-    return Subscribe(investigation_ids=[_convert(data, _OneInvestigation).investigation_id])
+    return Subscribe(investigation_ids=[convert(data, _OneInvestigation).investigation_id])
 
 
 def _unsubscribe_one(data: dict[str, Any]) -> Unsubscribe:
-    return Unsubscribe(investigation_ids=[_convert(data, _OneInvestigation).investigation_id])
+    return Unsubscribe(investigation_ids=[convert(data, _OneInvestigation).investigation_id])
 
 
 def _plain(struct: type[Any]) -> Callable[[dict[str, Any]], Any]:
-    return lambda data: _convert(data, struct)
+    return lambda data: convert(data, struct)
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Command]] = {
@@ -164,10 +164,11 @@ def team(names: list[str] | None) -> list[str]:
     return list(dict.fromkeys(agent(name) for name in names))
 
 
-def _check_depth(filters: dict[str, Any]) -> None:
+def check_depth(data: dict[str, Any], field: str) -> None:
+    """Refuse data nested deeper than `DEPTH` levels. Raises `INVALID_REQUEST`."""
     # What passes through is written out again later, and a writer has a smaller stack than the reader had.
-    level: list[Any] = [filters]
-    for _ in range(FILTER_DEPTH):
+    level: list[Any] = [data]
+    for _ in range(DEPTH):
         level = [
             value
             for container in level
@@ -176,7 +177,7 @@ def _check_depth(filters: dict[str, Any]) -> None:
         ]
         if not level:
             return
-    raise Refusal.field("filters", f"Invalid field: filters is nested deeper than {FILTER_DEPTH} levels")
+    raise Refusal.field(field, f"Invalid field: {field} is nested deeper than {DEPTH} levels")
 
 
 def _check_date_range(value: Any) -> None:
@@ -206,8 +207,8 @@ _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
-def _convert(data: dict[str, Any], struct: type[T]) -> T:
-    """`msgspec.convert`, with its error text turned into the document's error shape."""
+def convert(data: Any, struct: type[T]) -> T:
+    """`msgspec.convert`, with its error text turned into the document's error shape. Raises `INVALID_REQUEST`."""
     try:
         return msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
