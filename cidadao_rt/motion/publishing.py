@@ -113,7 +113,8 @@ class Publishing:
         topic, owner = self._address(publication.to, owners)
         investigation_id = publication.to.investigation_id
         if investigation_id is not None:
-            data = {"investigation_id": investigation_id, **data, "investigation_id": investigation_id}
+            # Ours wins, whatever the data says: nobody may publish in the name of another investigation.
+            data = {**data, "investigation_id": investigation_id}
         if len(orjson.dumps(data)) > EVENT_BYTES:
             raise Refusal(ErrorCode.MESSAGE_TOO_LARGE, f"Event is larger than {EVENT_BYTES} bytes", limit=EVENT_BYTES)
         return Draft(topic, owner, publication.type, data, publication.correlation_id)
@@ -121,9 +122,7 @@ class Publishing:
     def _address(self, to: To, owners: dict[str, str]) -> tuple[Topic, str]:
         named = (to.investigation_id is not None, to.user_id is not None, to.everyone)
         if sum(named) != 1:
-            raise Refusal.field(
-                "to", "Invalid field: to must name an investigation, a user, or everyone", required=True
-            )
+            raise Refusal.field("to", "Invalid field: to must name exactly one addressee", required=True)
         if to.user_id is not None:
             return topics.user(to.user_id), to.user_id
         if to.investigation_id is None:
