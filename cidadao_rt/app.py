@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from .edges import pages
+from .edges import cors, pages
 from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
 from .edges.poll import PollEdge
@@ -41,10 +41,12 @@ def build(config: Config) -> web.Application:
     gateway = Gateway(config)
     admission = Admission(gateway, config.server.trusted_proxies, config.auth.allowed_origins)
     app = web.Application(
-        middlewares=[pages.measure(gateway.metrics), answer_refusals], client_max_size=REQUEST_BYTES + 1
+        middlewares=[pages.measure(gateway.metrics), cors.preflight(admission), answer_refusals],
+        client_max_size=REQUEST_BYTES + 1,
     )
     app[GATEWAY] = gateway
     app[EDGE] = WebSocketEdge(gateway, admission)
+    app.on_response_prepare.append(cors.allow(admission))
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
     for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge):

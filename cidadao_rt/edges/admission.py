@@ -79,10 +79,14 @@ class Admission:
                     self._refused.popitem(last=False)
             raise
 
+    def allows_origin(self, request: web.BaseRequest) -> bool:
+        """Whether the page that sent the request, if it was one, may."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        return not self._origins or origin is None or origin.lower() in self._origins
+
     def check_handshake(self, request: web.BaseRequest) -> None:
         """The checks between the token and the gateway's own. Raises `TurnedAway`."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if self._origins and origin is not None and origin.lower() not in self._origins:
+        if not self.allows_origin(request):
             reason = "Origin not allowed"
             raise TurnedAway(Refusal(ErrorCode.FORBIDDEN, reason), CloseCode.POLICY_VIOLATION, reason)
         if self._handshakes.admit(self._gateway.clock()) is not None:

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from . import events
 from .errors import Refusal
 from .events import Status
+from .messages import CLIENT_TYPES
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -101,7 +102,7 @@ class Publication(Struct, frozen=True):
 
 def check_type(type_: str, *, of_investigation: bool) -> None:
     """Refuse a type that is ours alone, or that tells of an investigation but is sent to somebody. Raises `Refusal`."""
-    if type_ not in PAYLOADS and (type_ in events.SERVER_TYPES or _CUSTOM.fullmatch(type_) is None):
+    if type_ not in PAYLOADS and (type_ in events.SERVER_TYPES | CLIENT_TYPES or _CUSTOM.fullmatch(type_) is None):
         raise Refusal.field("type", "Invalid field: type cannot be published", required=True)
     if type_ in events.STATE_TYPES and not of_investigation:
         raise Refusal.field("to", f"Invalid field: to must name an investigation for {type_}", required=True)

@@ -126,3 +126,27 @@ def test_idle_ones_are_found_and_finished_ones_forgotten() -> None:
     assert all_.forget(before=100.0, most=100) == 2
     assert list(all_.of("bia")) == []
     assert len(all_) == 2
+
+
+def test_a_row_of_events_is_refused_as_a_whole() -> None:
+    """Each is checked as it would stand after those before it, and nothing has changed when one is refused."""
+    all_ = Investigations()
+    put(all_, update(status="processing", progress=50))
+    put(all_, update("done", status="completed", progress=100))
+    row = [update("new", status="started", progress=0), update(progress=60), update("new", progress=5)]
+    all_.check_all(row)
+    all_.check_all([update(progress=50)])
+    bad_rows = [
+        [*row, update(progress=55)],
+        [*row, update("new", "bia", progress=6)],
+        [update(status="failed"), update(progress=70)],
+        [draft(events.NOTIFICATION), update("done", progress=100)],
+        [update(progress=49)],
+    ]
+    for bad in bad_rows:
+        with pytest.raises(Refusal):
+            all_.check_all(bad)
+    assert all_.get("new") is None
+    inv = all_.get("inv")
+    assert inv is not None
+    assert inv.progress == 50

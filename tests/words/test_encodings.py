@@ -8,7 +8,7 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from cidadao_rt.words import encodings
-from cidadao_rt.words.encodings import BATCH_BYTES, SSE, WEBSOCKET, WEBSOCKET_BATCHED, chunk
+from cidadao_rt.words.encodings import BATCH_BYTES, POLL, SSE, WEBSOCKET, WEBSOCKET_BATCHED, chunk
 
 
 def frames_of(data: bytes) -> list[bytes]:
@@ -50,12 +50,34 @@ def test_batches_hold_everything_in_order_within_their_bound(sizes: list[int]) -
 
 
 def test_a_batch_is_filled_as_far_as_it_goes() -> None:
-    half = body(0, BATCH_BYTES // 2 - 50)
+    half = BATCH_BYTES // 2 - 2
     assert len(encodings.batches([half, half])) == 1
     assert len(encodings.batches([half, half, half])) == 2
     assert encodings.batches([]) == []
+    assert encodings.batches([BATCH_BYTES * 2, 1]) == [range(1), range(1, 2)]
 
 
 def test_a_server_sent_event_is_a_chunk_with_its_cursor() -> None:
     assert SSE.part(b"{}", "e-1") == chunk(b"id: e-1\ndata: {}\n\n")
     assert SSE.part(b"{}", None) == b"a\r\ndata: {}\n\n\r\n"
+    assert encodings.sse(batched=False, chunked=True) is SSE
+
+
+def test_without_chunks_the_stream_is_bare() -> None:
+    plain = encodings.sse(batched=False, chunked=False)
+    assert plain.join([plain.part(b"{}", "e-1"), plain.part(b"[]", None)]) == b"id: e-1\ndata: {}\n\ndata: []\n\n"
+
+
+def test_a_batch_of_events_has_the_newest_cursor_in_it() -> None:
+    """So that a browser that reconnects continues after the last event it was given."""
+    bare = encodings.sse(batched=True, chunked=False)
+    parts = [bare.part(b'{"n":1}', "e-1"), bare.part(b'{"n":2}', "e-2"), bare.part(b'{"n":3}', None)]
+    assert bare.join(parts) == b'id: e-2\ndata: [{"n":1},{"n":2},{"n":3}]\n\n'
+    assert bare.join(parts[2:]) == b'data: [{"n":3}]\n\n'
+    chunked = encodings.sse(batched=True, chunked=True)
+    assert chunked.join(parts) == chunk(bare.join(parts))
+
+
+def test_polled_messages_are_the_items_of_an_array() -> None:
+    assert POLL.join([POLL.part(b"{}", "e-1"), POLL.part(b"[]", None)]) == b"{},[]"
+    assert encodings.array([b"{}", b"[]"]) == b"[{},[]]"
