@@ -88,7 +88,7 @@ class Session:
         self._world = world
         self._window = window
         self._starts = starts
-        self._refused = SlidingWindow(world.rules.refusals, world.rules.refusal_seconds)
+        self._refused = self._no_refusals()
         self._explicit = False
         bound = kind.investigation_id
         self.subscription = default(kind, bound is not None and self._is_mine(bound))
@@ -122,8 +122,13 @@ class Session:
         """Take the session up again. Returns the verdict and the named investigations no longer granted."""
         lost = self._renew(principal)
         self.detached_at = None
+        # It is a connection that is closed for its refusals, and this is a new one.
+        self._refused = self._no_refusals()
         start = str(self._world.log.cursor(self._resume_from)) if last_event_id is None else last_event_id
         return self._continue(self._verdict(start)), lost
+
+    def _no_refusals(self) -> SlidingWindow:
+        return SlidingWindow(self._world.rules.refusals, self._world.rules.refusal_seconds)
 
     def sent(self, position: int) -> None:
         """All that is followed up to `position` has been written."""

@@ -150,7 +150,8 @@ class Publishing:
 
     def _remember(self, key: tuple[str, str], done: _Done) -> None:
         self._done[key] = done
-        while len(self._done) > 1 and (
-            len(self._done) > KEYS or done.at - next(iter(self._done.values())).at >= KEY_SECONDS
-        ):
-            del self._done[next(iter(self._done))]
+        while len(self._done) > 1:
+            oldest = next(iter(self._done))
+            if len(self._done) <= KEYS and done.at - self._done[oldest].at < KEY_SECONDS:
+                break
+            del self._done[oldest]
