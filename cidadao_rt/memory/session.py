@@ -171,10 +171,8 @@ class Session:
         return Verdict(start.offset if owed else log.head, True, owed)
 
     def _continue(self, verdict: Verdict) -> Verdict:
+        # A verdict settles nothing by itself: the client may never see it, and then the same is owed, or lost, still.
         self.sent(verdict.offset)
-        if not verdict.recovered:
-            # What came before is settled by snapshots; asking for it again would only be refused again.
-            self._resume_from = verdict.offset
         return verdict
 
     def _renew(self, principal: Principal) -> list[str]:
@@ -345,7 +343,8 @@ class Session:
             return [*effects, Say("subscribed", data, correlation_id), snapshot]
         verdict = self._verdict(command.after)
         self._continue(verdict)
-        self._resume_from = verdict.offset
+        if verdict.recovered:
+            self._resume_from = verdict.offset
         id_ = str(self._world.log.cursor(verdict.offset))
         data |= {"id": id_, "recovered": verdict.recovered, "replayed": verdict.replayed}
         effects.append(Say("subscribed", data, correlation_id, verdict.offset))

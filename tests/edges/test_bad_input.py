@@ -17,9 +17,13 @@ import pytest
 from conftest import SECRET, Client, Server
 from websockets.asyncio.client import connect
 
+from cidadao_rt.memory.log import Draft
+from cidadao_rt.words import topics
+
 Serve = Callable[..., Awaitable[Server]]
 
 MARKER = "Zq7marcadorZq7"
+NOT_BLIND = "the least of records is seen"
 LONG_AGO, FAR_AWAY = 1_000_000_000, 4_000_000_000
 
 
@@ -40,20 +44,23 @@ class Witness:
 
     def check(self) -> None:
         """Nothing of what clients sent in any record, and no sign of a bug of ours."""
-        for phase in ("setup", "call", "teardown"):
-            for record in self._caplog.get_records(phase):
-                text = "\n".join([record.getMessage(), *(repr(value) for value in record.__dict__.values())])
-                assert not [secret for secret in self._secrets if secret in text], (record.name, record.msg)
-                assert record.levelno < logging.ERROR, text
-                assert record.exc_info is None, text
+        records = [record for when in ("setup", "call", "teardown") for record in self._caplog.get_records(when)]
+        assert NOT_BLIND in {record.msg for record in records}
+        for record in records:
+            text = "\n".join([record.getMessage(), *(repr(value) for value in record.__dict__.values())])
+            assert not [secret for secret in self._secrets if secret in text], (record.name, record.msg)
+            assert record.levelno < logging.ERROR, text
+            assert record.exc_info is None, text
 
 
 @pytest.fixture
 def witness(caplog: pytest.LogCaptureFixture) -> Iterator[Witness]:
     """Ask for it before `serve`: then it looks at the logs again when the server has stopped."""
-    caplog.set_level(logging.DEBUG)
-    # Our client's own log is no concern of the server's.
+    # Our client's own log is no concern of the server's. Each call sets the level of caplog's handler as well, so that
+    # the last one must be DEBUG.
     caplog.set_level(logging.WARNING, "websockets")
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger(__name__).debug(NOT_BLIND)
     witness = Witness(caplog)
     yield witness
     witness.check()
@@ -437,6 +444,23 @@ async def test_too_many_investigations_named_grant_nothing(server: Server, culpr
             seen.append(message)
         assert {message["type"] for message in seen} == {"agent_analysis"}
         assert second in {message["data"]["investigation_id"] for message in seen}
+    witness.check()
+
+
+async def test_the_limit_of_named_investigations_holds_over_several_subscribes(
+    server: Server, culprit: Client, witness: Witness
+) -> None:
+    ids = [f"inv_{MARKER}{number}" for number in range(129)]
+    for id_ in ids:
+        data = {"investigation_id": id_, "status": "started", "progress": 0, "current_agent": "zumbi", "message": ""}
+        await server.gateway.broker.publish(Draft(topics.investigation(id_), "ana", "investigation_update", data, None))
+    assert (await culprit.ask("subscribe", {"investigation_ids": ids[:100]}))["data"]["investigation_ids"] == ids[:100]
+    refused = await culprit.ask("subscribe", {"investigation_ids": ids[100:]})
+    assert (refused["data"]["code"], refused["data"]["details"]["limit"]) == ("INVALID_REQUEST", 128)
+    # The ones that it would have had room for are not granted, either: it has room for them still.
+    assert (await culprit.ask("subscribe", {"investigation_ids": ids[101:]}))["data"]["denied"] == []
+    # Reads what is left: a client that is full of unread messages is slow to close.
+    await culprit.ask("ping")
     witness.check()
 
 

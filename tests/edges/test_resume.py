@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from conftest import Client, Server
-from websockets.exceptions import ConnectionClosed
 
 from cidadao_rt.memory.log import Draft, Event
 from cidadao_rt.words import events, topics
@@ -53,15 +52,6 @@ async def numbered(client: Client, count: int) -> list[int]:
         if is_event(message):
             found.append(message["data"]["n"])
     return found
-
-
-async def closed(client: Client) -> tuple[int, str]:
-    """Read to the end; the code and reason that the server sent, (1006, "") if it sent none."""
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await client.ws.recv()
-    received = client.ws.protocol.close_rcvd
-    return (received.code, received.reason) if received else (1006, "")
 
 
 async def left(server: Server, client: Client) -> None:
@@ -299,7 +289,7 @@ async def test_a_resume_takes_over_and_the_older_connection_is_told(serve: Serve
         session = older.welcome["data"]["session_id"]
         async with server.connect(session_id=session, last_event_id=first) as newer:
             assert newer.welcome["data"]["resumed"] is True
-            assert await closed(older) == (1000, "Session resumed elsewhere")
+            assert await older.closed() == (1000, "Session resumed elsewhere")
             await notify(server, n=1)
             assert await numbered(newer, 1) == [1]
             # The end of the older one did not detach the session from the newer one.
@@ -315,12 +305,12 @@ async def test_a_resume_takes_over_at_the_limit_of_five(serve: Serve) -> None:
         session = older.welcome["data"]["session_id"]
         newer = await stack.enter_async_context(server.connect(session_id=session))
         assert newer.welcome["data"]["session_id"] == session
-        assert await closed(older) == (1000, "Session resumed elsewhere")
+        assert await older.closed() == (1000, "Session resumed elsewhere")
         assert server.gateway.hub.of_user("ana") == 5
         # A sixth that takes over nothing is one too many, and takes nobody's place.
         async with server.raw(session_id="sess_unknown") as sixth:
             assert (await sixth.recv())["data"]["code"] == "CONNECTION_LIMIT"
-            assert (await closed(sixth))[0] == 1013
+            assert (await sixth.closed())[0] == 1013
         for client in (newer, *others):
             await client.ask("ping")
 
@@ -334,7 +324,7 @@ async def test_a_resume_takes_over_at_the_limits_of_the_node(serve: Serve, limit
             welcome = await newer.recv()
             assert welcome["type"] == "connection_established"
             assert welcome["data"]["resumed"] is True
-        assert await closed(older) == (1000, "Session resumed elsewhere")
+        assert await older.closed() == (1000, "Session resumed elsewhere")
 
 
 async def test_a_session_is_passed_on_many_times(serve: Serve) -> None:
@@ -348,7 +338,7 @@ async def test_a_session_is_passed_on_many_times(serve: Serve) -> None:
             last = await notify(server, n=n)
             # Nothing was acknowledged, so each starts from the session's beginning.
             assert await numbered(clients[-1], n + 1) == list(range(n + 1))
-        assert [await closed(client) for client in clients[:-1]] == [(1000, "Session resumed elsewhere")] * 7
+        assert [await client.closed() for client in clients[:-1]] == [(1000, "Session resumed elsewhere")] * 7
         assert len(server.gateway.hub) == 1
         await clients[-1].ws.close()
         await left(server, clients[-1])
@@ -604,10 +594,48 @@ async def test_more_than_the_most_is_not_recovered(serve: Serve) -> None:
         async with server.connect(session_id=session, last_event_id=last) as client:
             await refused_to_recover(client, server, states)
             client.cut()
-        # What is settled by snapshots is not asked for again.
-        async with server.connect(session_id=session) as client:
+        # What is settled by snapshots is not asked for again by a client that says where it was told to go on.
+        async with server.connect(session_id=session, last_event_id=client.welcome["id"]) as client:
             assert client.welcome["data"]["recovered"] is True
             assert await numbered(client, 1) == ["live"]
+
+
+async def test_a_welcome_that_was_lost_on_its_way_settles_nothing(serve: Serve) -> None:
+    """Nobody knows whether a client has received what it has not acknowledged: `recovered: true` is never wrong."""
+    server = await serve(buffer={"events_per_topic": 3})
+    async with asyncio.timeout(20):
+        session, _ = await cut_with_a_cursor(server)
+        for n in range(10):
+            await notify(server, n=n)
+        # The client sees nothing of this welcome, which says that events are lost.
+        async with server.raw(session_id=session) as client:
+            await server.settled(lambda: server.gateway.hub.of_session(session) is not None)
+            client.cut()
+        await server.settled(lambda: server.gateway.hub.of_session(session) is None)
+        async with server.connect(session_id=session) as again:
+            assert again.welcome["data"]["resumed"] is True
+            assert again.welcome["data"]["recovered"] is False
+            await again.send("ack", {"id": again.welcome["id"]})
+            await again.ask("ping")
+            again.cut()
+        async with server.connect(session_id=session) as again:
+            assert again.welcome["data"]["recovered"] is True
+
+
+async def test_a_rewind_that_cannot_be_settles_nothing(serve: Serve) -> None:
+    """What was never acknowledged is still owed, although the client had asked for something lost in between."""
+    server = await serve()
+    async with asyncio.timeout(20):
+        async with server.connect() as client:
+            for n in range(5):
+                await notify(server, n=n)
+            await client.send("subscribe", {"after": "gone-1"})
+            await client.ask("ping")
+            client.cut()
+        await left(server, client)
+        async with server.connect(session_id=client.welcome["data"]["session_id"]) as again:
+            assert (again.welcome["data"]["recovered"], again.welcome["data"]["replayed"]) == (True, 5)
+            assert await numbered(again, 5) == list(range(5))
 
 
 async def test_a_subscribe_after_what_was_trimmed_gets_snapshots(serve: Serve) -> None:
@@ -752,6 +780,23 @@ async def test_a_pong_never_passes_an_event_not_yet_received(serve: Serve) -> No
                 last = message["id"]
                 client.cut()
     assert pongs_in_mid_replay > 0
+
+
+async def test_a_pong_in_the_middle_of_a_replay_is_stamped_there(serve: Serve) -> None:
+    """So much is owed that no socket takes it at once: the ping overtakes most of it."""
+    server = await serve(buffer={"events_per_topic": 10_000, "bytes_per_topic": 1 << 26})
+    async with asyncio.timeout(30):
+        start = await notify(server, n=-1)
+        for n in range(3000):
+            await notify(server, n=n, pad="x" * 5000)
+        async with server.connect(last_event_id=start) as client:
+            await client.send("ping")
+            seen = await client.collect("pong")
+            assert seen[-1]["id"] == seen[-2]["id"]
+            assert len(seen) < 3000
+            assert offset(seen[-1]["id"]) < server.gateway.log.head
+            found = [message["data"]["n"] for message in seen[:-1]]
+            assert found + await numbered(client, 3000 - len(found)) == list(range(3000))
 
 
 async def test_a_pong_moves_a_cursor_past_what_is_not_followed(serve: Serve) -> None:
