@@ -50,7 +50,7 @@ class WebSocketOutlet(TransportOutlet):
         """Whether our close frame has been written."""
         return self._closing
 
-    def close(self, code: int | None, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Write our close frame; the peer has `GOODBYE_SECONDS` to answer it."""
         if self._closing:
             return
@@ -109,7 +109,9 @@ class WebSocketEdge:
             timeout=REFUSED_SECONDS,
         )
         if not ws.can_prepare(request):
-            return problem(Refusal(ErrorCode.INVALID_REQUEST, "This is a WebSocket endpoint"), status=426)
+            response = problem(Refusal(ErrorCode.INVALID_REQUEST, "This is a WebSocket endpoint"), status=426)
+            response.headers.update({"Upgrade": "websocket", "Connection": "Upgrade"})
+            return response
         try:
             principal = self._admission.principal(request)
         except TooOften:
@@ -159,7 +161,8 @@ class WebSocketEdge:
                 case WSMsgType.PONG:
                     connection.heard_at = self._gateway.clock()
                 case WSMsgType.CLOSE:
-                    outlet.close(message.data or None)
+                    # A bare close has no code to echo; 1000 is what the client asked for.
+                    outlet.close(message.data or CloseCode.NORMAL)
                     return
                 case _:
                     # aiohttp has said 1009 by itself.

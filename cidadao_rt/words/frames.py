@@ -25,9 +25,7 @@ def pong(payload: bytes) -> bytes:
     return pack("!BB", 0x8A, len(payload)) + payload
 
 
-def close(code: int | None, reason: str = "") -> bytes:
-    """A close frame (section 5.5.1), empty without a code. A reason too long for a legal one is cut at a character."""
-    if code is None:
-        return b"\x88\x00"
+def close(code: int, reason: str = "") -> bytes:
+    """A close frame (section 5.5.1). A reason too long for a legal one is cut at a character."""
     text_ = reason.encode()[:REASON_LENGTH].decode(errors="ignore").encode()
     return pack("!BBH", 0x88, 2 + len(text_), code) + text_

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from conftest import SECRET, Client, Server
 from websockets.asyncio.client import connect
 
+from cidadao_rt import logs
 from cidadao_rt.motion.drain import drain
 from cidadao_rt.words.tokens import mint
 
@@ -189,3 +191,37 @@ async def test_a_taken_port_is_one_line_and_a_status() -> None:
         assert out == b""
         assert len(err.decode().splitlines()) == 1, err
         assert b"Traceback" not in err
+
+
+async def test_a_bug_closes_its_connection_alone_and_can_be_reported(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client gets an incident id that is in the log as well; the log has no message of the exception."""
+    server = await serve()
+
+    def broken(*_: object) -> None:
+        raise ValueError("something the client wrote")
+
+    async with server.connect() as unlucky, server.connect(user="bia") as other:
+        monkeypatch.setattr(server.gateway.runs, "start", broken)
+        await unlucky.send("start_investigation", {"query": "q"})
+        error = await unlucky.until("error")
+        code, reason = await unlucky.closed()
+        assert (error["data"]["code"], code) == ("INTERNAL_ERROR", 1011)
+        incident = error["data"]["details"]["incident"]
+        assert reason == f"Internal error {incident}"
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert record.correlation_id == incident  # type: ignore[attr-defined]
+        assert "something" not in logs.Json().format(record)
+        assert (await other.ask("ping"))["type"] == "pong"
+
+
+async def test_a_client_that_closes_without_a_code_hears_1000(serve: Serve) -> None:
+    """As a browser's bare `ws.close()` does."""
+    server = await serve()
+    async with server.raw() as client:
+        client.ws.protocol.send_close()
+        for data in client.ws.protocol.data_to_send():
+            client.ws.transport.write(data)
+        assert await client.closed() == (1000, "")
+    await server.settled(lambda: len(server.gateway.hub) == 0)

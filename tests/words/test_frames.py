@@ -76,12 +76,6 @@ def test_a_close_frame_tells_code_and_reason(code: CloseCode) -> None:
     assert closed(frames.close(code)) == Close(int(code), "")
 
 
-def test_a_close_frame_without_a_code_is_empty() -> None:
-    """A client that closed without a code is answered without one, which `websockets` reads as 1005."""
-    assert closed(frames.close(None)).code == 1005
-    assert closed(frames.close(None, "a reason needs a code")).reason == ""
-
-
 @settings(deadline=None)
 @given(st.text() | st.text(st.sampled_from("aé€😀"), min_size=30, max_size=200))
 def test_a_long_reason_is_cut_at_a_character(reason: str) -> None:
