@@ -20,8 +20,8 @@ from .connection import Connection
 from .metrics import Metrics
 
 TURN_BYTES = 65_536
-"""Bytes that a turn may owe one group; past it the turn is flushed early, so that whoever cannot take it is behind
-and reads the rest from the log, instead of holding a copy of it."""
+"""Bytes that a turn may owe, over all groups, since one connection may be in any of them; past it the turn is flushed
+early, so that whoever cannot take it is behind and reads the rest from the log, instead of holding a copy of it."""
 
 _OWN = "own:"
 """The channel of "all of one owner's investigations". No topic begins so, and it is never a topic of the log."""
@@ -30,7 +30,7 @@ _OWN = "own:"
 class Group:
     """The connections at the head that follow one channel through one filter in one encoding."""
 
-    __slots__ = ("bytes", "encoding", "members", "pending", "skip", "types")
+    __slots__ = ("encoding", "members", "pending", "skip", "types")
 
     def __init__(self, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
         self.types = types
@@ -39,7 +39,6 @@ class Group:
         self.members: dict[Connection, None] = {}
         # What this turn owes the group: (order within the turn, type, part).
         self.pending: list[tuple[int, str, bytes]] = []
-        self.bytes = 0
 
 
 _Filter = tuple[TypeSet, frozenset[Topic], Encoding]
@@ -54,7 +53,7 @@ class Fanout:
         self._channels: dict[str, dict[_Filter, Group]] = {}
         self._dirty: list[Group] = []
         self._scheduled = False
-        self._overfull = False
+        self._bytes = 0
         self._order = 0
         self._settled = 0
 
@@ -102,7 +101,7 @@ class Fanout:
                         part = parts[group.encoding] = group.encoding.part(event.body, self._cursor(event.offset))
                     self._owe(group, event.offset - 1, event.type, part)
 
-        if self._overfull:
+        if self._bytes > TURN_BYTES:
             self.flush()
 
     def broadcast(self, topic: Topic, type_: str, body: bytes, head: int) -> None:
@@ -127,8 +126,7 @@ class Fanout:
             self._dirty.append(group)
         self._order += 1
         group.pending.append((self._order, type_, part))
-        group.bytes += len(part)
-        self._overfull = self._overfull or group.bytes > TURN_BYTES
+        self._bytes += len(part)
 
     def _end_of_turn(self) -> None:
         self._scheduled = False
@@ -142,7 +140,7 @@ class Fanout:
         # Emptied first: a write may pause a connection, and its position is then the head, since its one write
         # holds all that the turn owes it.
         self._dirty = []
-        self._overfull = False
+        self._bytes = 0
         for group in dirty:
             for _, type_, _ in group.pending:
                 self._metrics.sent(type_, group.encoding.transport, len(group.members))
@@ -154,7 +152,6 @@ class Fanout:
             self._write_shared(dirty)
         for group in dirty:
             group.pending.clear()
-            group.bytes = 0
 
     @staticmethod
     def _write_shared(dirty: list[Group]) -> None:

@@ -105,7 +105,7 @@ async def test_the_hundredth_refusal_and_not_the_one_before_it_closes(serve: Ser
 
 
 async def test_refusals_are_counted_for_a_connection_and_not_for_those_after_it(serve: Serve) -> None:
-    """ "A *connection* that is refused 100 times": one that resumes its session starts at none."""
+    """It is a *connection* that is refused 100 times: one that resumes its session starts at none."""
     server = await serve(limits={"messages_per_minute": 1, "refusals_per_minute": 3})
     async with asyncio.timeout(20):
         async with server.connect() as client:

@@ -465,3 +465,21 @@ async def test_the_bytes_of_one_turn_are_not_handed_over_all_at_once_to_a_full_s
     assert fast.events == list(range(1, 1001))
     assert slow.paused
     assert peer.waiting <= 65_536 + hub_module.PAGE_BYTES + 2000
+
+
+async def test_nor_where_they_belong_to_many_topics() -> None:
+    """No topic alone is large; what counts is what one connection is handed."""
+    stage = Stage()
+    named = [(key, False) for topic in TOPICS if (key := topics.investigation_id(topic)) is not None]
+    interest = Subscription().add(named, EVERYTHING).interest("ana", "s")
+    slow, peer = stage.connect(room=65_536, interest=interest)
+    for topic in sorted(interest.topics.keys() & TOPICS.keys()):
+        for _ in range(60):
+            stage.publish(topic, pad=1000)
+    await turn()
+    assert slow.paused
+    assert peer.waiting <= 65_536 + hub_module.PAGE_BYTES + 2000
+    for _ in range(100):
+        peer.drain(65_536)
+        await turn()
+    assert peer.events == [event.offset for event in stage.published]
