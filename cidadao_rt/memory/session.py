@@ -296,7 +296,9 @@ class Session:
         if principal.sub != self.sub:
             raise Refusal(ErrorCode.FORBIDDEN, "Token belongs to another user")
         lost = self._renew(principal)
-        if self.kind.investigation_id in lost:
+        bound = self.kind.investigation_id
+        # Asked of the grant and not of what is followed: an `unsubscribe` may have emptied that before.
+        if bound is not None and not self._is_granted(bound):
             gone = Refusal(ErrorCode.NOT_FOUND, "Investigation not found")
             return [error(gone, correlation_id), Close(CloseCode.POLICY_VIOLATION, "Investigation not found")]
         data = {"expires_at": envelope.timestamp(principal.expires_at), "denied": _denied(lost)}

@@ -278,11 +278,14 @@ def test_grants_are_checked_again_with_a_new_token(scene: Scene) -> None:
 def test_a_connection_bound_to_an_investigation_ends_with_its_grant(scene: Scene) -> None:
     scene.publish("shared", owner="bia")
     kind = Kind(ConnectionType.INVESTIGATION, "shared")
-    scene.session = scene.another(kind, Principal("ana", 1e9, investigations=frozenset({"shared"})))
     scene.tokens["t"] = Principal("ana", 2e9)
-    said, close = scene.send("authenticate", {"token": "t"})
-    assert is_error(said) == "NOT_FOUND"
-    assert close == Close(1008, "Investigation not found")
+    for following in (True, False):
+        scene.session = scene.another(kind, Principal("ana", 1e9, investigations=frozenset({"shared"})))
+        if not following:
+            scene.send("unsubscribe")
+        said, close = scene.send("authenticate", {"token": "t"})
+        assert is_error(said) == "NOT_FOUND"
+        assert close == Close(1008, "Investigation not found")
 
 
 # -- following --------------------------------------------------------------------------------------------------------
