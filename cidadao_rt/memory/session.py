@@ -15,7 +15,7 @@ import orjson
 
 from ..words import envelope, messages
 from ..words.errors import CloseCode, ErrorCode, Refusal
-from ..words.events import INVESTIGATION_UPDATE, STATE_TYPES, is_subscribable
+from ..words.events import INVESTIGATION_UPDATE, METRICS_UPDATE, STATE_TYPES, is_subscribable
 from ..words.limits import SlidingWindow
 from ..words.subscription import Interest, Kind, Subscription, default
 from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
@@ -313,7 +313,9 @@ class Session:
             return None
         if len(self.subscription.named) >= self._world.rules.named_investigations:
             return None
-        self._change(self.subscription.add([(investigation_id, True)], self.kind.may_follow))
+        # Its events; the node's metrics are none of them.
+        types = self.kind.may_follow - only(METRICS_UPDATE)
+        self._change(self.subscription.add([(investigation_id, True)], types))
         return Follow(self.interest)
 
     def select(
@@ -398,7 +400,8 @@ class Session:
         distinct = list(dict.fromkeys(names))
         limit = self._world.rules.named_investigations
         if len(distinct) > limit:
-            raise Refusal(ErrorCode.INVALID_REQUEST, f"More than {limit} {field} named", field=field, limit=limit)
+            told = {"field": field, "required": False, "limit": limit}
+            raise Refusal(ErrorCode.INVALID_REQUEST, f"More than {limit} {field} named", **told)
         return distinct
 
     def _check_named(self, subscription: Subscription) -> None:
