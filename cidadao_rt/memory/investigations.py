@@ -113,11 +113,10 @@ class Investigations:
             return
         if found.finished_at is not None:
             raise Refusal(ErrorCode.CONFLICT, "Investigation has already ended", status=found.status)
-        progress = draft.data.get("progress", draft.data.get("overall_progress"))
-        if isinstance(progress, int) and progress < found.progress:
+        progress, stages = _reached(draft, found)
+        if progress < found.progress:
             raise Refusal(ErrorCode.CONFLICT, "Progress must not go back", progress=found.progress)
-        stages = draft.data.get("stages", {})
-        if any(stages.get(stage, done) < done for stage, done in found.stages.items()):
+        if any(stages[stage] < done for stage, done in found.stages.items()):
             raise Refusal(ErrorCode.CONFLICT, "Progress of a stage must not go back", stages=found.stages)
 
     def check_all(self, drafts: Sequence[Draft]) -> None:
@@ -155,18 +154,15 @@ class Investigations:
         found.updated_at = now
         data = draft.data
         found.simulated = found.simulated or bool(data.get("simulated"))
+        found.progress, found.stages = _reached(draft, found)
         if draft.type == events.INVESTIGATION_UPDATE:
             self._update(found, data, now)
-        elif draft.type == events.PROGRESS_UPDATE:
-            found.progress = data.get("overall_progress", found.progress)
-            found.stages = {stage: data.get("stages", {}).get(stage, done) for stage, done in found.stages.items()}
         elif draft.type == events.AGENT_ANALYSIS:
             room = FINDINGS - len(found.findings)
             found.findings.extend(data.get("findings", [])[:room])
 
     def _update(self, found: Investigation, data: dict[str, Any], now: float) -> None:
         found.status = data.get("status", found.status)
-        found.progress = data.get("progress", found.progress)
         found.current_agent = data.get("current_agent", found.current_agent)
         found.message = data.get("message", found.message)
         found.query = data.get("query", found.query)
@@ -191,6 +187,19 @@ class Investigations:
             _remove(self._owned, oldest)
             gone += 1
         return gone
+
+
+def _reached(draft: Draft, found: Investigation) -> tuple[int, dict[str, int]]:
+    """Progress and stages as they are after this event. Each type has fields of its own; others' names mean nothing."""
+    data = draft.data
+    if draft.type == events.INVESTIGATION_UPDATE:
+        return data.get("progress", found.progress), found.stages
+    if draft.type == events.PROGRESS_UPDATE:
+        stages = data.get("stages", {})
+        return data.get("overall_progress", found.progress), {
+            stage: stages.get(stage, done) for stage, done in found.stages.items()
+        }
+    return found.progress, found.stages
 
 
 def _remove(by_owner: dict[str, dict[str, Investigation]], found: Investigation) -> None:

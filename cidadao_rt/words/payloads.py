@@ -30,6 +30,8 @@ class InvestigationUpdate(Struct, frozen=True):
     progress: Percent
     current_agent: str | None = None
     message: str | None = None
+    query: str | None = None
+    agents: list[str] | None = None
 
 
 class Stages(Struct, frozen=True):

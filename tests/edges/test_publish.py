@@ -91,6 +91,21 @@ async def test_what_breaks_the_order_is_a_conflict(serve: Serve) -> None:
     assert server.gateway.log.head == 3
 
 
+async def test_each_type_moves_an_investigation_by_its_own_fields_alone(serve: Serve) -> None:
+    """A key that belongs to another type passes through and neither holds the state back nor breaks anything."""
+    server = await serve()
+    stages = dict.fromkeys(("data_collection", "anomaly_detection", "pattern_analysis", "report_generation"), 50)
+    assert (await publish(server, event(progress=10, stages="none", overall_progress=90)))[0] == 202
+    back = event(type_="progress_update", overall_progress=9, stages=stages, progress=50)
+    assert (await publish(server, back))[0] == 409
+    assert (await publish(server, event(type_="progress_update", overall_progress=50, stages=stages)))[0] == 202
+    found = server.gateway.investigations.get("inv")
+    assert found is not None
+    assert (found.progress, found.stages) == (50, stages)
+    status, problem = await publish(server, event(progress=60, query=["not", "text"]))
+    assert (status, problem["details"]["field"]) == (422, "query")
+
+
 async def test_a_list_is_all_or_nothing(serve: Serve) -> None:
     server = await serve()
     good = [event(progress=10), event(owner=None, progress=20)]
