@@ -116,6 +116,7 @@ class Admission:
             query.get("last_event_id"),
             events=_names(query.getall("events", [])),
             investigation_ids=_names(query.getall("investigation_ids", [])),
+            conflate=query.get("conflate") == "1",
         )
 
     def address(self, request: web.BaseRequest) -> str:

@@ -11,6 +11,7 @@ Source: PROTOCOL 7; DESIGN "The idea".
 from bisect import bisect_right
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush, merge
+from itertools import islice
 from typing import Any, cast
 
 import msgspec
@@ -111,6 +112,11 @@ class _Slice:
     def after(self, offset: int) -> int:
         """The index of the first event past `offset`."""
         return bisect_right(self.offsets, offset, self._start)
+
+    def newest(self, type_: str) -> int:
+        # From the end, where it is found soon; the start of the list may hold events that are trimmed already.
+        kept = islice(reversed(self.events), len(self))
+        return next((event.offset for event in kept if event.type == type_), 0)
 
     def lost(self, offset: int, types: TypeSet) -> bool:
         return any(trimmed > offset and type_ in types for type_, trimmed in self.trimmed.items())
@@ -284,6 +290,11 @@ class Log:
             if len(found) >= limit or scanned >= SCAN_LIMIT:
                 return Page(found, position)
         return Page(found, self.head)
+
+    def newest(self, topic: Topic, type_: str) -> int:
+        """The offset of the topic's last event of a type, 0 if it holds none."""
+        slice_ = self._slices.get(topic)
+        return slice_.newest(type_) if slice_ is not None else 0
 
     def owed(self, offset: int, interest: Interest, most: int) -> int:
         """How many events past `offset` `interest` wants, counted up to `most + 1`."""

@@ -56,21 +56,25 @@ class Connection:
     """A live connection is in its groups and its position is the head; one behind has nothing but its position.
 
     Times are in seconds of the loop's clock: `message_at` the last message, `heard_at` the last sign of life,
-    `progress_at` the last time its full buffer shrank to `buffered` bytes, `expires_at` the end of its token.
+    `progress_at` the last time its full buffer shrank to `buffered` bytes, `expires_at` the end of its token. One that
+    `conflates` is spared, while it is behind, the progress that later progress has overtaken.
     """
 
     __slots__ = (
-        "address", "answer_bytes", "answers", "buffered", "closing", "expires_at", "groups", "heard_at", "id",
-        "interest", "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at", "queued",
-        "session", "waiters",
+        "address", "answer_bytes", "answers", "buffered", "closing", "conflates", "expires_at", "groups", "heard_at",
+        "id", "interest", "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at",
+        "queued", "session", "waiters",
     )  # fmt: skip
 
-    def __init__(self, id_: str, session: Session, outlet: Outlet, address: str, now: float) -> None:
+    def __init__(
+        self, id_: str, session: Session, outlet: Outlet, address: str, now: float, *, conflates: bool = False
+    ) -> None:
         self.id = id_
         self.session = session
         self.interest = session.interest
         self.outlet = outlet
         self.address = address
+        self.conflates = conflates
         self.position = 0
         self.live = self.paused = self.closing = self.queued = False
         self.answers: deque[Answer] = deque()

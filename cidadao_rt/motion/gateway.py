@@ -49,7 +49,7 @@ class Call(msgspec.Struct, frozen=True):
     """What a client wants when it connects.
 
     Without `kind_is_explicit` the session that it resumes keeps its own kind. `events` and `investigation_ids` are the
-    first subscription of a new session; a resumed one has its own.
+    first subscription of a new session; a resumed one has its own. `conflate` holds for this connection alone.
     """
 
     principal: Principal
@@ -61,6 +61,7 @@ class Call(msgspec.Struct, frozen=True):
     voice: str | None = None
     events: list[str] | None = None
     investigation_ids: list[str] | None = None
+    conflate: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -148,7 +149,8 @@ class Gateway:
             verdict, lost = session.resume(call.principal, call.last_event_id)
             denied = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
         self.users.attach(session)
-        connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, call.address, now)
+        id_ = f"conn_{secrets.token_hex(16)}"
+        connection = Connection(id_, session, outlet, call.address, now, conflates=call.conflate)
         self._prolong(connection, call.principal)
         greeting = [self._welcome(session, verdict, resumed, denied)] if greets else []
         if not verdict.recovered:

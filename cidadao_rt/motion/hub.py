@@ -14,6 +14,7 @@ from ..memory.effects import Pong, Say
 from ..memory.log import Event, Log
 from ..words import envelope
 from ..words.errors import CloseCode
+from ..words.events import PROGRESS_UPDATE
 from ..words.subscription import Interest
 from ..words.topics import Topic
 from .connection import Answer, Connection
@@ -25,10 +26,6 @@ ANSWER_BYTES = 65_536
 
 ANSWER_OVERHEAD = 128
 """Bytes counted for a waiting answer beside its body."""
-
-PAGE_EVENTS = 256
-PAGE_BYTES = 65_536
-"""One page of replay: events, and bytes of bodies. Others get their turn between two pages."""
 
 PUMP_SECONDS = 0.002
 """How long replay may hold a loop turn, so that live events of others are not late by more."""
@@ -258,15 +255,24 @@ class Hub:
         if self._log.lost(connection.position, interest):
             self.close(connection, CloseCode.TRY_AGAIN_LATER, "Too slow: events were lost")
             return
-        page = self._log.since(connection.position, interest, PAGE_EVENTS, PAGE_BYTES)
+        encoding = connection.outlet.encoding
+        page = self._log.since(connection.position, interest, encoding.page_events, encoding.page_bytes)
         # Before the write, which may pause the connection: it holds all of the page.
         connection.position = page.position
-        if page.events:
-            encoding = connection.outlet.encoding
+        found = self._without_overtaken(page.events) if connection.conflates else page.events
+        if found:
             connection.outlet.write(
-                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in page.events])
+                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in found])
             )
-            self._count(page.events, encoding.transport)
+            self._count(found, encoding.transport)
+
+    def _without_overtaken(self, found: list[Event]) -> list[Event]:
+        """Without the progress that later progress of the same investigation has made worthless (PROTOCOL 4)."""
+        newest: dict[Topic, int] = {}
+        for event in found:
+            if event.type == PROGRESS_UPDATE and event.topic not in newest:
+                newest[event.topic] = self._log.newest(event.topic, PROGRESS_UPDATE)
+        return [event for event in found if event.type != PROGRESS_UPDATE or event.offset == newest[event.topic]]
 
     def _go_live(self, connection: Connection) -> None:
         self._fanout.flush()

@@ -18,11 +18,14 @@ _SEPARATOR = b"\n"
 
 class Encoding(msgspec.Struct, frozen=True, eq=False):
     """`transport` is the label in metrics. `part(body, cursor)` packs one envelope, whose cursor is None if it is
-    transient; `join(parts)` makes of them the bytes of one write."""
+    transient; `join(parts)` makes of them the bytes of one write. A page of replay has at most `page_events` events
+    and `page_bytes` bytes of bodies; others get their turn between two pages."""
 
     transport: str
     part: Callable[[bytes, str | None], bytes]
     join: Callable[[Sequence[bytes]], bytes]
+    page_events: int = 256
+    page_bytes: int = 65_536
 
 
 def chunk(data: bytes) -> bytes:
@@ -82,7 +85,8 @@ SSE_BATCHED = Encoding("sse", _cursor_and_body, lambda parts: chunk(_join_blocks
 # For HTTP/1.0, which knows no chunks: the stream ends with the connection.
 SSE_PLAIN = Encoding("sse", _sse_part, b"".join)
 SSE_PLAIN_BATCHED = Encoding("sse", _cursor_and_body, _join_blocks)
-POLL = Encoding("poll", lambda body, _: body, b",".join)
+# An answer is one page, so it may be as large as PROTOCOL 8 allows: each page costs its client a request.
+POLL = Encoding("poll", lambda body, _: body, b",".join, page_events=500, page_bytes=262_144)
 
 
 def sse(*, batched: bool, chunked: bool) -> Encoding:

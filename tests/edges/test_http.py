@@ -223,13 +223,69 @@ async def test_a_long_backlog_comes_in_bounded_pages(serve: Serve) -> None:
     async with user(server) as ana:
         first = await ana.poll()
         await numbered(server, 1200)
-        cursor, got = first["cursor"], []
+        cursor, got, sizes = first["cursor"], [], []
         while len(got) < 1200:
             page = await ana.poll(after=cursor, session_id=first["session_id"])
-            assert 0 < len(page["events"]) <= 500
             cursor = page["cursor"]
             got += [event["data"]["n"] for event in page["events"]]
+            sizes.append(len(page["events"]))
         assert got == list(range(1200))
+        assert sizes == [500, 500, 200]
+
+
+async def test_a_page_of_large_events_is_bounded_in_bytes(serve: Serve) -> None:
+    server = await serve()
+    async with user(server) as ana:
+        first = await ana.poll()
+        for n in range(10):
+            data = {"n": n, "pad": "x" * 60_000}
+            await server.gateway.broker.publish(Draft(topics.EVERYONE, "", "numbered", data))
+        cursor, got = first["cursor"], []
+        while len(got) < 10:
+            page = await ana.poll(after=cursor, session_id=first["session_id"])
+            assert sum(len(json.dumps(event)) for event in page["events"]) <= 262_144
+            cursor = page["cursor"]
+            got += [event["data"]["n"] for event in page["events"]]
+        assert got == list(range(10))
+
+
+@pytest.mark.parametrize("conflate", ["1", None])
+async def test_who_conflates_is_spared_overtaken_progress_on_every_transport(
+    serve: Serve, conflate: str | None
+) -> None:
+    """Of two investigations' progress only the newest of each is left; all else stays, and so does the cursor."""
+    server = await serve()
+    publish = server.gateway.broker.publish
+    start = server.gateway.log.head
+    for n in range(5):
+        for id_ in ("a", "b"):
+            progress = {"investigation_id": id_, "overall_progress": n, "stages": {}}
+            await publish(Draft(topics.investigation(id_), "ana", "progress_update", progress))
+        await publish(Draft(topics.investigation("a"), "ana", "agent_analysis", {"findings": [], "n": n}))
+    head = server.gateway.log.head
+    kept = [3, 6, 9, 12, 13, 14, 15] if conflate else list(range(1, 16))
+    query = {"last_event_id": str(server.gateway.log.cursor(start)), **({"conflate": "1"} if conflate else {})}
+    async with user(server) as ana:
+        async with server.connect(**query) as ws:
+            seen = [message for message in await ws.recv_now() if "id" in message]
+            assert (await ws.ask("ping"))["id"] == str(server.gateway.log.cursor(head))
+        async with ana.listen(**query) as stream:
+            await anext(stream)
+            heard = [(await anext(stream))[1] for _ in kept]
+        page = await ana.poll(after=query["last_event_id"], **({"conflate": "1"} if conflate else {}))
+    assert [int(message["id"].split("-")[1]) for message in seen] == kept
+    assert seen == heard == page["events"]
+    assert page["cursor"] == str(server.gateway.log.cursor(head))
+
+
+async def test_who_conflates_gets_every_progress_while_it_keeps_up(serve: Serve) -> None:
+    server = await serve()
+    async with server.connect(conflate="1") as ws:
+        for n in range(3):
+            progress = {"investigation_id": "a", "overall_progress": n, "stages": {}}
+            await server.gateway.broker.publish(Draft(topics.investigation("a"), "ana", "progress_update", progress))
+        seen = await ws.recv_now()
+    assert [message["data"]["overall_progress"] for message in seen] == [0, 1, 2]
 
 
 async def test_a_poll_that_cannot_continue_says_so_and_gets_snapshots(serve: Serve) -> None:

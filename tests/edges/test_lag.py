@@ -16,6 +16,7 @@ from cidadao_rt.memory.log import Draft
 from cidadao_rt.motion import hub
 from cidadao_rt.motion.connection import Connection
 from cidadao_rt.words import topics
+from cidadao_rt.words.encodings import WEBSOCKET
 
 Serve = Callable[..., Awaitable[Server]]
 PAD = "x" * 4000
@@ -92,7 +93,7 @@ async def test_it_is_held_by_its_position_while_others_go_on_and_catches_up_exac
         assert connection.position < server.gateway.log.head
         assert not connection.answers
         # Its high-water mark of 64 KiB, and the one write that went over it.
-        assert most <= 65_536 + hub.PAGE_BYTES + 50 * 5000
+        assert most <= 65_536 + WEBSOCKET.page_bytes + 50 * 5000
         seen = []
         async for message in slow.read():
             if message["type"] == "numbered":

@@ -11,9 +11,9 @@ from conftest import Client, Server
 from websockets.asyncio.client import connect
 
 from cidadao_rt.memory.log import Draft
-from cidadao_rt.motion import hub
 from cidadao_rt.motion.connection import Connection
 from cidadao_rt.words import topics
+from cidadao_rt.words.encodings import WEBSOCKET
 
 Serve = Callable[..., Awaitable[Server]]
 
@@ -86,7 +86,7 @@ async def test_many_slow_readers_cost_their_sockets_and_nothing_more(serve: Serv
             total += 1
             assert (await numbered(fast, 1)) == [total - 1]
             for connection in connections:
-                assert connection.outlet.buffered() <= HIGH_WATER + hub.PAGE_BYTES
+                assert connection.outlet.buffered() <= HIGH_WATER + WEBSOCKET.page_bytes
         # What each holds beside its buffer is a position.
         assert not any(connection.groups or connection.answers for connection in connections)
 

@@ -229,6 +229,14 @@ def test_an_event_over_the_whole_budget_is_announced_and_known_as_lost() -> None
     assert not log.lost(1, everything_of("ana"))
 
 
+def test_the_newest_of_a_type_is_found_among_what_is_kept() -> None:
+    log = Log("e", Retention(events_per_topic=3))
+    assert log.newest(topics.EVERYONE, "a") == 0
+    for type_ in "abacc":
+        put(log, topics.EVERYONE, type_)
+    assert [log.newest(topics.EVERYONE, type_) for type_ in "abcd"] == [3, 0, 5, 0]
+
+
 def test_age_trims_in_bounded_portions() -> None:
     log = Log("e", Retention(age_seconds=10))
     for n in range(10):

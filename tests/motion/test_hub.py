@@ -332,12 +332,12 @@ async def test_a_page_is_bounded_in_events_and_in_bytes() -> None:
         stage.publish()
     small, peer = stage.connect(position=0)
     await until_live(small)
-    assert max(len(MESSAGE.findall(write)) for write in peer.writes) == hub_module.PAGE_EVENTS
+    assert max(len(MESSAGE.findall(write)) for write in peer.writes) == WEBSOCKET.page_events
     for _ in range(100):
         stage.publish(pad=10_000)
     large, peer = stage.connect(position=1000)
     await until_live(large)
-    assert max(map(len, peer.writes)) < hub_module.PAGE_BYTES + 2000
+    assert max(map(len, peer.writes)) < WEBSOCKET.page_bytes + 2000
     assert peer.events == list(range(1001, 1101))
 
 
@@ -464,7 +464,7 @@ async def test_the_bytes_of_one_turn_are_not_handed_over_all_at_once_to_a_full_s
     await turn()
     assert fast.events == list(range(1, 1001))
     assert slow.paused
-    assert peer.waiting <= 65_536 + hub_module.PAGE_BYTES + 2000
+    assert peer.waiting <= 65_536 + WEBSOCKET.page_bytes + 2000
 
 
 async def test_nor_where_they_belong_to_many_topics() -> None:
@@ -478,7 +478,7 @@ async def test_nor_where_they_belong_to_many_topics() -> None:
             stage.publish(topic, pad=1000)
     await turn()
     assert slow.paused
-    assert peer.waiting <= 65_536 + hub_module.PAGE_BYTES + 2000
+    assert peer.waiting <= 65_536 + WEBSOCKET.page_bytes + 2000
     for _ in range(100):
         peer.drain(65_536)
         await turn()
