@@ -11,7 +11,7 @@ EVENTS = 10_000
 """Events tracked; past it the oldest is forgotten."""
 
 ENTRIES = 200_000
-"""Entries of all tracked events; past it the oldest events are forgotten, whole. An entry costs up to 250 bytes."""
+"""Entries of all tracked events; past it the oldest events are forgotten, whole. An entry costs 100 to 400 bytes."""
 
 
 class Receipt:

@@ -177,6 +177,8 @@ async def test_a_history_goes_on_from_its_cursor_and_is_the_very_events(serve: S
         assert numbers(await ask.get("/topics/investigation%3Ainv/history", types="odd", limit=3)) == [1, 3, 5]
         assert numbers(await ask.get("/topics/investigation:inv/history", types="even,none")) == [*range(0, 25, 2)]
         assert numbers(await ask.get("/topics/investigation:inv/history", types="")) == []
+        (status, page) = await ask.get("/topics/investigation:inv/history", after="another-3")
+        assert (status, page["recovered"], page["events"]) == (200, False, sent), "nothing is known to be missing"
         # A cursor seen on a connection serves here, and the other way round.
         after = sent[20]["id"]
         answer = await ask.get("/topics/investigation:inv/history", after=after)
