@@ -14,6 +14,7 @@ from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
 from .edges.poll import PollEdge
 from .edges.publish import PublishEdge
+from .edges.reading import ReadingEdge
 from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
 from .motion.drain import drain
@@ -49,7 +50,7 @@ def build(config: Config) -> web.Application:
     app.on_response_prepare.append(cors.allow(admission))
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
-    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge):
+    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, ReadingEdge):
         app.add_routes(edge(gateway, admission).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
