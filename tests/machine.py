@@ -1,4 +1,4 @@
-"""What tests need of the machine beyond Python packages."""
+"""What a test needs of the machine and pip does not bring."""
 
 import os
 import shutil
@@ -7,11 +7,11 @@ import pytest
 
 
 def need(program: str) -> str:
-    """The path of a program. Without it the test is skipped, with a reason; under CI it fails."""
-    found = shutil.which(program)
-    if found is not None:
-        return found
-    reason = f"{program} is not installed"
+    """The path of a program. Where it is missing the test is skipped, but fails where `CI=true`."""
+    path = shutil.which(program)
+    if path is not None:
+        return path
+    reason = f"{program} is not installed on this machine"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

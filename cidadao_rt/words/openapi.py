@@ -41,7 +41,7 @@ def document(version: str, metrics_path: str = "/metrics", operations: Iterable[
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": schemas.of_http() | {"RepliesOrError": {"anyOf": [ref("Replies"), ref("Error")]}},
+            "schemas": _used(paths, schemas.of_http()),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "token": {"type": "apiKey", "in": "query", "name": "token", "description": "A JWT, for browsers."},
@@ -49,6 +49,24 @@ def document(version: str, metrics_path: str = "/metrics", operations: Iterable[
             },
         },
     }
+
+
+def _used(node: Any, all_schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schemas that a part of the document refers to, and those that these refer to."""
+    found: dict[str, Any] = {}
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, str) and one.startswith(ref("")["$ref"]):
+            name = one.removeprefix(ref("")["$ref"])
+            if name not in found:
+                found[name] = all_schemas[name]
+                waiting.append(found[name])
+    return {name: found[name] for name in sorted(found)}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -66,7 +84,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         told["parameters"] = [_parameter(name) for name in operation.parameters]
     if operation.body is not None:
         content = {"schema": ref(operation.body), "example": _EXAMPLES[operation.body]}
-        told["requestBody"] = {"required": True, "content": {JSON: content}}
+        told["requestBody"] = {"required": operation.needs_body, "content": {JSON: content}}
     return told
 
 
@@ -96,6 +114,7 @@ def _parameter(name: str) -> dict[str, Any]:
 
 
 _EXAMPLES: dict[str, Any] = {
+    "Disconnect": {"reason": "Conta encerrada"},
     "ClientCommand": catalogue.command_example("start_investigation"),
     "Publications": {
         "to": {"investigation_id": "inv_789", "owner": "user_123"},

@@ -32,6 +32,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     answers: dict[int, Answer]
     parameters: tuple[str, ...] = ()
     body: str | None = None
+    needs_body: bool = True
     refusals: tuple[int, ...] = ()
     security: Literal["token", "metrics", "none"] = "none"
 
@@ -173,34 +174,49 @@ SERVED: tuple[Operation, ...] = (
 """What is served."""
 
 
-def _read(path: str, name: str, summary: str, pt: str, *parameters: str, **more: object) -> Operation:
-    whole: dict[str, object] = {
-        "method": "get",
-        "answers": {200: Answer("What there is.", "")},
-        "refusals": (401, 403, 404, 422, 429),
-        "security": "token",
-        **more,
-    }
-    return Operation(path=path, id=name, tag="read", summary=summary, pt=pt, parameters=parameters, **whole)  # type: ignore[arg-type]
+def _read(
+    path: str, name: str, schema: str, summary: str, pt: str, *parameters: str, refusals: tuple[int, ...] = (422,)
+) -> Operation:
+    return Operation(
+        method="get",
+        path=path,
+        id=name,
+        tag="read",
+        summary=summary,
+        pt=pt,
+        parameters=parameters,
+        answers={200: Answer("What there is.", schema)},
+        refusals=(401, 429, *refusals),
+        security="token",
+    )
 
 
 PLANNED: tuple[Operation, ...] = (
-    _read("/api/v1/investigations", "investigations", "The investigations that this user sees.",
-          "As investigações que este usuário vê."),
-    _read("/api/v1/investigations/{id}", "investigation", "How one investigation stands.",
-          "Como está uma investigação.", "id"),
-    _read("/api/v1/topics/{topic}/history", "history", "The events of a topic that are still kept.",
-          "Os eventos de um tópico que ainda estão guardados.", "topic"),
-    _read("/api/v1/connections", "connections", "Who is connected. Needs the role admin.",
-          "Quem está conectado. Exige o papel admin."),
-    _read("/api/v1/presence/{topic}", "presence", "Who follows a topic. Needs the role admin.",
-          "Quem assina um tópico. Exige o papel admin.", "topic"),
-    _read("/api/v1/users/{sub}/disconnect", "disconnect", "Closes a user's connections. Needs the role admin.",
-          "Fecha as conexões de um usuário. Exige o papel admin.", "sub", method="post"),
-    _read("/api/v1/receipts/{cursor}", "receipt", "How far an event got.", "Até onde um evento chegou.", "cursor"),
+    _read("/api/v1/investigations", "investigations", "InvestigationPage", "Investigations, the newest first.",
+          "As investigações, da mais nova à mais antiga.", "status", "limit", "before", "shared", "owner",
+          refusals=(403, 422)),
+    _read("/api/v1/investigations/{id}", "investigation", "InvestigationDetail", "How one investigation stands.",
+          "Como está uma investigação.", "id", refusals=(404,)),
+    _read("/api/v1/topics/{topic}/history", "history", "History", "The events of a topic that are still kept.",
+          "Os eventos de um tópico que ainda estão guardados.", "topic", "after", "limit", "types",
+          refusals=(404, 422)),
+    _read("/api/v1/connections", "connections", "ConnectionPage", "Who is connected. Needs the role admin.",
+          "Quem está conectado. Exige o papel admin.", "user_id", "limit", "before", refusals=(403, 422)),
+    _read("/api/v1/presence/{topic}", "presence", "Presence", "Who follows a topic. Needs the role admin.",
+          "Quem assina um tópico. Exige o papel admin.", "topic", refusals=(403, 404)),
+    _read("/api/v1/receipts/{cursor}", "receipt", "Receipt",
+          "How far an event got that was published with a receipt. For its publisher and admin.",
+          "Até onde chegou um evento publicado com recibo. Para quem o publicou e admin.", "cursor",
+          refusals=(403, 404)),
+    Operation(method="post", path="/api/v1/users/{sub}/disconnect", id="disconnect", tag="read",
+              summary="Closes a user's connections and forgets their sessions. Needs the role admin.",
+              pt="Fecha as conexões de um usuário e esquece as sessões dele. Exige o papel admin.",
+              parameters=("sub",), body="Disconnect", needs_body=False,
+              answers={200: Answer("Done.", "Disconnected")}, refusals=(401, 403, 413, 422, 429), security="token"),
     Operation(method="get", path="/client.js", id="client", tag="pages", summary="The JavaScript client.",
               pt="O cliente JavaScript.", answers={200: Answer("The module.", "", "text/javascript"), **_FILE}),
     Operation(method="get", path="/client.d.ts", id="clientTypes", tag="pages", summary="Its TypeScript types.",
-              pt="Os tipos TypeScript dele.", answers={200: Answer("The types.", "", "text/plain"), **_FILE}),
+              pt="Os tipos TypeScript dele.",
+              answers={200: Answer("The types.", "", "application/typescript"), **_FILE}),
 )  # fmt: skip
-"""Not served yet: each moves to `SERVED` when its route comes, with the schema of what it answers."""
+"""Not served yet: each moves to `SERVED` when its route comes."""

@@ -11,6 +11,7 @@ from . import agents
 from .subscription import REQUESTABLE, ConnectionType
 
 LONGEST_POLL = 55
+LONGEST_PAGE = 500
 
 
 class Parameter(Struct, frozen=True):
@@ -71,9 +72,26 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "after": Parameter(
         _TEXT,
-        "The cursor of the page before. Without it the newest cursor comes at once, and no events.",
-        "O cursor da página anterior. Sem ele, vem logo o cursor mais novo, sem eventos.",
+        "The cursor of the page before. A poll without it gives the newest cursor at once, and no events.",
+        "O cursor da página anterior. Um poll sem ele dá logo o cursor mais novo, sem eventos.",
     ),
+    "before": Parameter(_TEXT, "The next of the page before.", "O next da página anterior."),
+    "limit": Parameter(
+        {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": 100},
+        "Entries of a page.",
+        "Itens por página.",
+    ),
+    "status": Parameter(_TEXT, "One status or several, with commas between.", "Um status ou vários, com vírgulas."),
+    "shared": Parameter(
+        _FLAG, "Adds the investigations that the token grants.", "Inclui as investigações que o token concede."
+    ),
+    "owner": Parameter(
+        _TEXT,
+        "Another user's; needs the role admin or service.",
+        "As de outro usuário; exige o papel admin ou service.",
+    ),
+    "types": Parameter(_TEXT, "Event types, with commas between.", "Tipos de evento, separados por vírgula."),
+    "user_id": Parameter(_TEXT, "This user's alone.", "Só as deste usuário."),
     "timeout": Parameter(
         {"type": "number", "minimum": 0, "maximum": LONGEST_POLL, "default": 25},
         "Seconds to wait for events.",

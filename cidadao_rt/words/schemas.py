@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from . import catalogue, events, messages, outgoing, payloads
+from . import catalogue, events, messages, outgoing, payloads, views
 from .envelope import CORRELATION_ID_LENGTH
 from .outgoing import Cursor, Timestamp
 
@@ -69,9 +69,15 @@ def of_messages() -> dict[str, Schema]:
 
 def of_http() -> dict[str, Schema]:
     """The same, and what only HTTP requests and answers hold."""
-    found = of_messages() | _components(
-        [Health, Readiness, Published, payloads.Publication, *payloads.PAYLOADS.values()]
-    )
+    bodies: list[type[Struct]] = [
+        Health,
+        Readiness,
+        Published,
+        payloads.Publication,
+        *payloads.PAYLOADS.values(),
+        *views.VIEWS,
+    ]
+    found = of_messages() | _components(bodies)
     server = [*map(message, outgoing.MESSAGES), CUSTOM]
     found["ServerMessage"] = {"description": "Anything the server sends.", "oneOf": [ref(name) for name in server]}
     found["ClientCommand"] = {
@@ -97,6 +103,12 @@ def of_http() -> dict[str, Schema]:
         },
         ["events", "cursor", "recovered", "session_id"],
     )
+    found["History"] = _object(
+        "Events of one topic; go on with `after` set to `cursor`.",
+        {"events": envelopes, "cursor": _schema(Cursor), "recovered": {"type": "boolean"}},
+        ["events", "cursor", "recovered"],
+    )
+    found["RepliesOrError"] = {"anyOf": [ref("Replies"), ref("Error")]}
     found["Publication"] |= {
         "allOf": [
             {
