@@ -30,7 +30,8 @@ function typeOf(root, schema) {
     const item = typeOf(root, real.items ?? {});
     return item.includes(" ") ? `(${item})[]` : `${item}[]`;
   }
-  const name = [real.type ?? say("qualquer", "any")].flat().join(" | ");
+  if (Array.isArray(real.type)) return real.type.map((type) => typeOf(root, type === "null" ? { type } : { ...real, type })).join(" | ");
+  const name = real.type ?? say("qualquer", "any");
   const { minimum: low, maximum: high, minLength: short, maxLength: long } = real;
   if (low !== undefined && high !== undefined) return `${name} ${low}–${high}`;
   if (low !== undefined) return `${name} ≥ ${low}`;
