@@ -168,6 +168,9 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
         return problem(away.refusal)
     except Refusal as refusal:
         return problem(refusal)
+    except web.HTTPRequestEntityTooLarge:
+        # aiohttp has stopped reading by itself, and would say so as plain text.
+        return problem(Refusal(ErrorCode.MESSAGE_TOO_LARGE, "Request is too large"))
 
 
 def http_status(code: ErrorCode) -> int:
