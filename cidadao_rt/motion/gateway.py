@@ -32,6 +32,11 @@ from .hub import Hub
 from .metrics import Metrics
 from .publishing import Publishing
 
+NEED_SESSION = frozenset(
+    {"subscribe", "subscribe_investigation", "unsubscribe", "unsubscribe_investigation", "ack"}
+)  # fmt: skip
+"""Commands that mean nothing where no session remembers them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -272,7 +277,7 @@ class Gateway:
         position = self.hub.position(connection) if connection is not None else 0
         turn = passing.receive(body, position, began)
         self.metrics.received(turn.type, "http")
-        if session is None and turn.type in ("subscribe", "unsubscribe", "ack"):
+        if session is None and turn.type in NEED_SESSION:
             raise Refusal(ErrorCode.INVALID_REQUEST, f"A {turn.type} needs a session_id", field="session_id")
         ended = asyncio.Event()
 

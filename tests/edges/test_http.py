@@ -82,6 +82,10 @@ async def user(server: Server, sub: str = "ana") -> AsyncIterator[Http]:
         yield Http(server, session, sub)
 
 
+def first_cursor(server: Server) -> str:
+    return str(server.gateway.log.cursor(0))
+
+
 async def numbered(server: Server, count: int, topic: topics.Topic = topics.EVERYONE) -> None:
     for n in range(count):
         await server.gateway.broker.publish(Draft(topic, "", "numbered", {"n": n}))
@@ -276,8 +280,9 @@ async def test_commands_without_a_session(serve: Serve) -> None:
     async with user(server) as ana, user(server, "bia") as bia:
         status, answer = await ana.command("agent_chat", {"agent": "zumbi", "message": "oi"}, correlation_id="c")
         assert (status, [reply["type"] for reply in answer["replies"]]) == (200, ["agent_chat"])
-        for type_ in ("subscribe", "unsubscribe"):
-            assert (await ana.command(type_))[0] == 422
+        for type_ in ("subscribe", "unsubscribe", "subscribe_investigation", "unsubscribe_investigation", "ack"):
+            status, answer = await ana.command(type_, {"investigation_id": "x", "id": first_cursor(server)})
+            assert (status, answer["details"]) == (422, {"field": "session_id"})
         assert (await ana.command("made_up"))[0] == 422
         assert (await ana.command("cancel_investigation", {"investigation_id": "x"}))[0] == 404
         first = await ana.poll()
