@@ -121,7 +121,8 @@ class Admission:
     def address(self, request: web.BaseRequest) -> str:
         """The client's address: the last one forwarded by somebody we do not trust, or the peer's own."""
         address = peer(request)
-        forwarded = request.headers.get("X-Forwarded-For", "")
+        # A proxy may add a line of its own below what the client sent; together they are one list (RFC 9110 5.3).
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         for hop in reversed(forwarded.split(",")):
             if not self._is_proxy(address) or not _is_address(hop.strip()):
                 break

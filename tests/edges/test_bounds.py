@@ -133,6 +133,14 @@ async def test_an_address_has_a_bound_and_a_trusted_proxy_is_not_one_address(ser
             assert '"OVERLOADED"' in str(await third.recv()), "what a client claims of itself is not believed"
 
 
+async def test_a_proxy_s_own_line_counts_and_not_the_client_s_above_it(serve: Serve) -> None:
+    server = await serve(server={"trusted_proxies": ["127.0.0.1"]})
+    lines = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
+    async with connect(server.url(), additional_headers=lines, compression=None) as ws:
+        await ws.recv()
+        assert [connection.address for connection in server.gateway.hub] == ["198.51.100.7"]
+
+
 async def test_an_untrusted_peer_cannot_choose_its_address(serve: Serve) -> None:
     server = await serve(limits={"connections_per_address": 1})
     async with server.connect():
