@@ -4,6 +4,7 @@ The token is checked before anything else, and a bad one registers nothing. Sour
 """
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
@@ -183,8 +184,13 @@ def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
         status=status or http_status(refusal.code),
     )
     if response.status in (429, 503):
-        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))
+        response.headers[hdrs.RETRY_AFTER] = whole_seconds(refusal.details.get("retry_after", 1))
     return response
+
+
+def whole_seconds(retry_after: float) -> str:
+    """The value of a `Retry-After`, rounded up: who waits exactly so long must not be refused again."""
+    return str(max(1, math.ceil(retry_after)))
 
 
 def _names(values: list[str]) -> list[str] | None:

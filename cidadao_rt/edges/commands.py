@@ -5,7 +5,7 @@ from aiohttp import web
 
 from ..motion.gateway import Gateway
 from ..words.errors import ErrorCode
-from .admission import Admission, http_status
+from .admission import Admission, http_status, whole_seconds
 
 
 class CommandsEdge:
@@ -32,5 +32,5 @@ class CommandsEdge:
             body=b'{"replies":[%b]}' % b",".join(replies), status=status, content_type="application/json"
         )
         if retry_after is not None:
-            response.headers["Retry-After"] = str(max(1, round(retry_after)))
+            response.headers["Retry-After"] = whole_seconds(retry_after)
         return response

@@ -4,6 +4,7 @@ Source: PROTOCOL 8 "Publish".
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -145,7 +146,8 @@ class Publishing:
                 ErrorCode.RATE_LIMIT_EXCEEDED,
                 f"More than {EVENTS_PER_SECOND} events in a second",
                 limit=EVENTS_PER_SECOND,
-                retry_after=round(retry_after, 3),
+                # Rounded up: who waits exactly so long must not be refused again.
+                retry_after=math.ceil(retry_after * 1000) / 1000,
             )
 
     def _remember(self, key: tuple[str, str], done: _Done) -> None:
