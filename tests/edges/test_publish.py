@@ -147,3 +147,10 @@ async def test_sizes_and_rates_are_bounded(serve: Serve, monkeypatch: pytest.Mon
     status, problem = await publish(server, event())
     assert (status, problem["code"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert (await publish(server, event(), sub="another"))[0] == 202
+
+
+async def test_a_gateway_that_drains_takes_nothing_that_would_end_with_it(serve: Serve) -> None:
+    server = await serve()
+    server.gateway.draining = True
+    status, problem = await publish(server, event())
+    assert (status, problem["code"], server.gateway.log.head) == (503, "OVERLOADED", 0)
