@@ -229,9 +229,11 @@ class Gateway:
         same_address = older is not None and older.address == call.address
         if self.hub.of_address(call.address) - same_address >= limits.connections_per_address:
             raise self._overloaded("Too many connections from this address")
-        if call.kind.investigation_id is not None:
+        # A session that is taken up on a path without an id is bound all the same.
+        bound = (call.kind if session is None else session.kind).investigation_id
+        if bound is not None:
             try:
-                self.investigations.seen_by(call.principal, call.kind.investigation_id)
+                self.investigations.seen_by(call.principal, bound)
             except Refusal as refusal:
                 raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
         limit = limits.connections_per_user

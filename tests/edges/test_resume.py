@@ -390,6 +390,17 @@ async def test_grants_are_checked_again(serve: Serve) -> None:
             assert await numbered(again, 1) == [1]
 
 
+async def test_a_bound_session_is_bound_on_every_path(serve: Serve) -> None:
+    """Taken up without its path it must not become a connection that follows nothing in silence."""
+    server = await serve()
+    await server.gateway.broker.publish(Draft(topics.investigation("i"), "bia", "custom", {}))
+    async with server.connect("/ws/investigations/i", token=server.token(investigations=["i"])) as ana:
+        session_id = ana.welcome["data"]["session_id"]
+    async with server.raw(session_id=session_id) as ana:
+        assert (await ana.recv())["data"]["code"] == "NOT_FOUND"
+        assert await ana.closed() == (1008, "Investigation not found")
+
+
 async def test_an_unknown_session_is_a_new_one(serve: Serve) -> None:
     server = await serve()
     await notify(server, n=0)
