@@ -95,8 +95,7 @@ class WebSocketEdge:
         return await self._serve(request, Kind(ConnectionType.INVESTIGATION, request.match_info["id"]))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        voice = request.query.get("agent") or agents.DEFAULT_VOICE
-        return await self._serve(request, Kind(ConnectionType.CHAT), voice)
+        return await self._serve(request, Kind(ConnectionType.CHAT), request.query.get("agent") or None)
 
     async def _serve(
         self, request: web.Request, kind: Kind | None = None, voice: str | None = None

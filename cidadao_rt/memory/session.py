@@ -14,10 +14,11 @@ import msgspec
 import orjson
 
 from ..words import envelope, messages
+from ..words.agents import DEFAULT_VOICE
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.events import INVESTIGATION_UPDATE, METRICS_UPDATE, STATE_TYPES, is_subscribable
 from ..words.limits import SlidingWindow
-from ..words.subscription import Interest, Kind, Subscription, default
+from ..words.subscription import ConnectionType, Interest, Kind, Subscription, default
 from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
 from ..words.typesets import EVERYTHING, TypeSet, only
 from . import cursor
@@ -83,7 +84,7 @@ class Session:
         self.id = session_id
         self.kind = kind
         self.principal = principal
-        self.voice: str | None = None
+        self.voice = DEFAULT_VOICE if kind.type is ConnectionType.CHAT else None
         self.detached_at: float | None = None
         self._world = world
         self._window = window

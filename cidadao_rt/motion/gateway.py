@@ -54,7 +54,8 @@ class Call(msgspec.Struct, frozen=True):
     """What a client wants when it connects.
 
     Without `kind_is_explicit` the session that it resumes keeps its own kind. `events` and `investigation_ids` are the
-    first subscription of a new session; a resumed one has its own.
+    first subscription of a new session; a resumed one has its own. `voice` is the agent that answers where a message
+    names none; without it a resumed session keeps its own.
     """
 
     principal: Principal
@@ -152,6 +153,8 @@ class Gateway:
                 self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
             verdict, lost = session.resume(call.principal, call.last_event_id)
             denied = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
+        if call.voice is not None:
+            session.voice = call.voice
         self.users.attach(session)
         connection = Connection(f"conn_{secrets.token_hex(16)}", session, outlet, call.address, now)
         self._prolong(connection, call.principal)
@@ -209,7 +212,6 @@ class Gateway:
         user = self.users.get(call.principal.sub)
         id_ = f"sess_{secrets.token_hex(16)}"
         session = Session(id_, call.kind, call.principal, self._world, user.window, user.starts)
-        session.voice = call.voice
         if call.events is None and call.investigation_ids is None:
             return session, []
         try:

@@ -691,6 +691,20 @@ async def test_a_chat_cut_in_mid_answer_loses_no_answer(serve: Serve) -> None:
         assert (await other.recv())["type"] == "notification"
 
 
+async def test_the_url_s_agent_answers_also_in_a_session_that_began_with_another(serve: Serve) -> None:
+    server = await serve()
+
+    async def who_answers(**query: Any) -> tuple[str, str]:
+        async with server.connect("/ws/chat", **query) as ana:
+            typing = await ana.ask("agent_chat", {"message": "oi"})
+            return ana.welcome["data"]["session_id"], typing["data"]["agent"]
+
+    session_id, agent = await who_answers()
+    assert agent == "drummond"
+    assert await who_answers(session_id=session_id, agent="zumbi") == (session_id, "zumbi")
+    assert await who_answers(session_id=session_id) == (session_id, "zumbi")
+
+
 async def test_the_same_start_sent_again_after_a_cut_starts_nothing_twice(serve: Serve) -> None:
     server = await serve(agents={"speed": 0.01})
     command = {"query": "merenda escolar", "filters": {"min_value": 10}}
