@@ -83,7 +83,7 @@ class Session:
     ) -> None:
         self.id = session_id
         self.kind = kind
-        self.principal = principal
+        self.principal = self._asker = principal
         self.voice = DEFAULT_VOICE if kind.type is ConnectionType.CHAT else None
         self.detached_at: float | None = None
         self._world = world
@@ -178,7 +178,7 @@ class Session:
 
     def _renew(self, principal: Principal) -> list[str]:
         """Check the grants again under a new token; returns the investigations that are followed no longer."""
-        self.principal = principal
+        self.principal = self._asker = principal
         lost = [key for key in self.subscription.named if not self._is_granted(key)]
         if lost:
             self._change(self.subscription.without(lost))
@@ -186,8 +186,15 @@ class Session:
 
     # -- conversing -----------------------------------------------------------------------------------------------
 
-    def receive(self, frame: bytes, position: int, now: float, *, binary: bool = False) -> Turn:
-        """One message of the client, while its connection has been written up to `position`. Raises nothing."""
+    def receive(
+        self, frame: bytes, position: int, now: float, *, binary: bool = False, asker: Principal | None = None
+    ) -> Turn:
+        """One message of the client, while its connection has been written up to `position`. Raises nothing.
+
+        `asker` is whom its token speaks for, where the message came with a token of its own: the same user, though
+        maybe with other roles and grants than the connection's token has.
+        """
+        self._asker = asker if asker is not None else self.principal
         self.sent(position)
         retry_after = self._window.admit(now)
         if retry_after is not None:
@@ -271,8 +278,8 @@ class Session:
         return [Start(command.query, filters, agents, digest, correlation_id)]
 
     def _cancel(self, command: messages.CancelInvestigation, correlation_id: str | None) -> list[Effect]:
-        found = self._world.investigations.seen_by(self.principal, command.investigation_id)
-        if not self.principal.may_change(found.owner):
+        found = self._world.investigations.seen_by(self._asker, command.investigation_id)
+        if not self._asker.may_change(found.owner):
             raise Refusal(ErrorCode.FORBIDDEN, "Only its owner may cancel an investigation")
         if found.finished_at is not None:
             return [Snapshot([found.id], correlation_id)]
@@ -285,7 +292,7 @@ class Session:
         agent = messages.agent(name)
         about = command.context.investigation_id if command.context is not None else None
         if about is not None:
-            self._world.investigations.seen_by(self.principal, about)
+            self._world.investigations.seen_by(self._asker, about)
         return [Chat(agent, command.message, about, correlation_id)]
 
     def _authenticate(self, command: messages.Authenticate, correlation_id: str | None) -> list[Effect]:
@@ -418,7 +425,9 @@ class Session:
 
     def _is_granted(self, investigation_id: str) -> bool:
         try:
-            self._world.investigations.seen_by(self.principal, investigation_id)
+            # What is followed is sent on the connection, to which the asker's token gives no more than its own does.
+            for principal in (self.principal, self._asker):
+                self._world.investigations.seen_by(principal, investigation_id)
         except Refusal:
             return False
         return True

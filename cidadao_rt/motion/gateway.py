@@ -279,7 +279,7 @@ class Gateway:
         line = ReplyLine(self.hub, connection, is_last_chance=session is None)
         passing = session or self._passing(principal)
         position = self.hub.position(connection) if connection is not None else 0
-        turn = passing.receive(body, position, began)
+        turn = passing.receive(body, position, began, asker=principal)
         self.metrics.received(turn.type, "http")
         if session is None and turn.type in NEED_SESSION:
             raise Refusal(ErrorCode.INVALID_REQUEST, f"A {turn.type} needs a session_id", field="session_id")

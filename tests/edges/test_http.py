@@ -291,6 +291,15 @@ async def test_commands_without_a_session(serve: Serve) -> None:
         assert stolen[1]["code"] == "NOT_FOUND"
 
 
+async def test_a_command_is_carried_out_by_its_own_token_and_not_by_its_session_s(serve: Serve) -> None:
+    server = await serve()
+    await server.gateway.broker.publish(Draft(topics.investigation("i"), "bia", "custom", {}))
+    async with user(server) as ana, server.connect(token=server.token(roles=["admin"])) as ws:
+        query = {"session_id": ws.welcome["data"]["session_id"]}
+        cancel = ("cancel_investigation", {"investigation_id": "i"})
+        assert (await ana.command(*cancel, query=query))[0] == 404
+
+
 async def test_messages_over_http_count_like_any_other(serve: Serve) -> None:
     server = await serve(limits={"messages_per_minute": 2})
     async with user(server) as ana:
