@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from conftest import Server
 
+from cidadao_rt.edges import sse
 from cidadao_rt.memory.log import Draft
 from cidadao_rt.motion.drain import drain
 from cidadao_rt.words import topics
@@ -176,6 +177,37 @@ async def test_http_1_0_gets_a_stream_without_chunks(serve: Serve) -> None:
     assert (await reader.readuntil(b"\n\n")).startswith(b"id: ")
     writer.close()
     await writer.wait_closed()
+
+
+async def test_streams_one_after_another_on_one_connection_leave_nothing_behind(serve: Serve) -> None:
+    server = await serve()
+    target = f"/api/v1/events?connection_type=made_up&token={server.token()}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for _ in range(3):
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"0\r\n\r\n")
+    (protocol,) = server.http_server.connections
+    await server.settled(lambda: protocol.transport.get_protocol() is protocol)
+    writer.close()
+    await server.settled(lambda: not server.http_server.connections)
+
+
+async def test_a_stream_that_nobody_reads_is_cut_when_it_has_been_ended(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "GOODBYE_SECONDS", 0.05)
+    server = await serve(server={"slow_reader_seconds": 0.05})
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    writer.write(f"GET /api/v1/events?token={server.token()} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    await server.settled(lambda: len(server.gateway.hub) == 1)
+    (connection,) = server.gateway.hub
+    while not connection.paused:
+        await server.gateway.broker.publish(Draft(topics.EVERYONE, "", "filler", {"pad": "x" * 60_000}))
+        await asyncio.sleep(0)
+    # Its task would otherwise wait for a client that reads nothing, for as long as that client likes.
+    await server.settled(lambda: not server.http_server.connections)
+    writer.close()
 
 
 async def test_filters_and_batches_on_the_stream(serve: Serve) -> None:
