@@ -1,6 +1,7 @@
 """The fallback transports: the same events by the same cursor over SSE and long polling, and commands over POST."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -332,13 +333,65 @@ async def test_a_command_is_carried_out_by_its_own_token_and_not_by_its_session_
         assert (await ana.command(*cancel, query=query))[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("GET", "/api/v1/none", {}, 404, "NOT_FOUND"),
+        ("PUT", "/api/v1/messages", {}, 405, "INVALID_REQUEST"),
+        ("POST", "/api/v1/messages", {"Content-Encoding": "gzip"}, 422, "INVALID_REQUEST"),
+        ("POST", "/api/v1/messages", {"Content-Encoding": "deflate"}, 422, "INVALID_REQUEST"),
+        ("POST", "/api/v1/events", {"Content-Encoding": "gzip"}, 422, "INVALID_REQUEST"),
+    ],
+)
+async def test_what_is_no_request_of_ours_is_told_in_the_one_shape(
+    serve: Serve, method: str, path: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    server = await serve()
+    headers = {"Authorization": f"Bearer {server.token(roles=['service'])}", **headers}
+    async with aiohttp.ClientSession() as http:
+        body = io.BytesIO(b"not packed as the headers say")
+        async with http.request(method, server.http + path, data=body, headers=headers) as response:
+            problem = await response.json()
+            assert (response.status, problem.keys()) == (status, {"code", "message", "details"})
+            assert problem["code"] == code
+            assert response.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
+async def test_a_body_beyond_any_bound_is_not_read_to_its_end(serve: Serve) -> None:
+    server = await serve()
+    async with user(server) as ana:
+        body = io.BytesIO(b" " * (3 << 20))
+        async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
+            assert (response.status, (await response.json())["code"]) == (413, "MESSAGE_TOO_LARGE")
+
+
+async def test_a_bug_is_told_with_an_incident_that_the_log_has_too(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve()
+    monkeypatch.setattr(server.gateway, "command", None)
+    async with user(server) as ana:
+        status, problem = await ana.command("ping")
+    assert (status, problem["code"]) == (500, "INTERNAL_ERROR")
+    assert [vars(record)["correlation_id"] for record in caplog.records] == [problem["details"]["incident"]]
+
+
+async def test_refusals_over_http_are_counted(serve: Serve) -> None:
+    server = await serve()
+    async with user(server) as ana:
+        await ana.command("ping", query={"session_id": "made up"})
+        async with ana.session.get(f"{server.http}/metrics") as response:
+            assert 'cidadao_ai_websocket_errors_total{code="NOT_FOUND"} 1.0' in await response.text()
+
+
 async def test_messages_over_http_count_like_any_other(serve: Serve) -> None:
     server = await serve(limits={"messages_per_minute": 2})
     async with user(server) as ana:
         assert (await ana.command("ping"))[1]["replies"][0]["type"] == "pong"
         await ana.command("ping")
         # What is left of the minute is no whole number of seconds, and must not be rounded down.
-        server.gateway.clock = lambda now=server.gateway.clock(): now + 0.6
+        later = server.gateway.clock() + 0.6
+        server.gateway.clock = lambda: later
         body = b'{"type":"ping"}'
         async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
             (reply,) = (await response.json())["replies"]
