@@ -170,6 +170,10 @@ class Log:
     def _keep(self, event: Event) -> None:
         topic = event.topic
         slice_ = self._slices.get(topic)
+        if slice_ is not None and slice_.owner != event.owner:
+            # A forgotten investigation's id may be used anew, and what it held is nothing to its new owner.
+            self._disown(slice_)
+            slice_ = None
         if slice_ is None:
             slice_ = self._slices[topic] = _Slice(topic, event.owner)
         owner = self._owners.get(slice_.owner)
@@ -232,6 +236,13 @@ class Log:
             self._emptied[slice_.topic] = None
             if len(self._emptied) > EMPTIED_TOPICS:
                 self._fold(next(iter(self._emptied)))
+
+    def _disown(self, slice_: _Slice) -> None:
+        """Trim all of a topic and forget it."""
+        while slice_:
+            self._trim(slice_)
+        if self._slices.get(slice_.topic) is slice_:
+            self._fold(slice_.topic)
 
     def _fold(self, topic: Topic) -> None:
         """Forget an emptied topic's own memory; a cursor before the floor is no longer provable for anyone."""

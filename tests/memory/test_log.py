@@ -262,6 +262,17 @@ def test_forgotten_topics_fold_into_a_floor(monkeypatch: pytest.MonkeyPatch) -> 
     assert log.topics == 0
 
 
+def test_a_topic_that_changes_hands_shows_nothing_of_one_owner_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (100_000, 0):
+        monkeypatch.setattr(log_module, "EMPTIED_TOPICS", most)
+        log = Log("e")
+        topic = topics.investigation("used twice")
+        for owner in ("ana", "ana", "bia"):
+            log.append(Draft(topic, owner, "a", {}), 0.0)
+        assert (offsets(log, everything_of("ana")), offsets(log, everything_of("bia"))) == ([], [3])
+        assert (log.topics, log.lost(1, everything_of("ana")), log.lost(2, everything_of("bia"))) == (1, True, False)
+
+
 def test_a_filter_that_matches_nothing_costs_a_bounded_page_and_still_advances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "SCAN_LIMIT", 10)
     log = Log("e")
