@@ -262,6 +262,20 @@ def test_forgotten_topics_fold_into_a_floor(monkeypatch: pytest.MonkeyPatch) -> 
     assert log.topics == 0
 
 
+def test_the_memory_of_trimmed_types_is_bounded_and_never_falsely_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "TRIMMED_TYPES", 3)
+    log = Log("e", Retention(events_per_topic=1))
+    topic = topics.investigation("ana0")
+    for n in range(10):
+        put(log, topic, f"type_{n}")
+    # Trimmed are 1 to 9; the last three are remembered by their types, and what is older is below the floor.
+    assert log.floor == 6
+    for n in range(9):
+        for interest in (follows(topic, types=only(f"type_{n}")), Subscription(only(f"type_{n}")).interest("ana", "s")):
+            assert log.lost(n, interest)
+            assert log.lost(n + 1, interest) is (n + 1 < log.floor)
+
+
 def test_a_topic_that_changes_hands_shows_nothing_of_one_owner_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     for most in (100_000, 0):
         monkeypatch.setattr(log_module, "EMPTIED_TOPICS", most)
