@@ -182,8 +182,11 @@ def answer_refusals(metrics: Metrics) -> Middleware:
         except web.HTTPClientError as error:
             return _in_our_shape(error)
         except Exception as bug:
-            if isinstance(bug, ConnectionError) or request.writer.output_size:
-                # Nobody is there to answer, or the answer has begun already.
+            if isinstance(bug, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+                # Clients may leave at any time; aiohttp lets go in silence of an answer that nobody is there for.
+                return web.Response(status=400)
+            if request.writer.output_size:
+                # The answer has begun already.
                 raise
             incident = f"incident_{secrets.token_hex(8)}"
             _log.exception("bug", extra={"correlation_id": incident})

@@ -9,12 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from conftest import Server
 
 from cidadao_rt.edges import sse
+from cidadao_rt.edges.admission import Admission
 from cidadao_rt.memory.log import Draft
 from cidadao_rt.motion.drain import drain
 from cidadao_rt.words import topics
+from cidadao_rt.words.tokens import Principal
 
 Serve = Callable[..., Awaitable[Server]]
 Json = dict[str, Any]
@@ -374,6 +377,28 @@ async def test_a_bug_is_told_with_an_incident_that_the_log_has_too(
         status, problem = await ana.command("ping")
     assert (status, problem["code"]) == (500, "INTERNAL_ERROR")
     assert [vars(record)["correlation_id"] for record in caplog.records] == [problem["details"]["incident"]]
+
+
+async def test_a_client_that_has_left_is_no_error(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve()
+    handled = asyncio.Event()
+
+    def principal(_: Admission, request: web.BaseRequest) -> Principal:
+        assert request.transport is not None
+        request.transport.abort()
+        handled.set()
+        return Principal("ana", 1e12)
+
+    monkeypatch.setattr(Admission, "principal", principal)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    await handled.wait()
+    await server.settled(lambda: not server.http_server.connections)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
+    assert len(server.gateway.hub) == 0
+    writer.close()
 
 
 async def test_refusals_over_http_are_counted(serve: Serve) -> None:
