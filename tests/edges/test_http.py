@@ -424,6 +424,15 @@ async def test_messages_over_http_count_like_any_other(serve: Serve) -> None:
             assert int(response.headers["Retry-After"]) >= reply["data"]["details"]["retry_after"]
 
 
+async def test_what_there_is_no_room_for_may_come_again_and_is_told_when(serve: Serve) -> None:
+    server = await serve(limits={"investigations_per_user": 1}, agents={"speed": 0.01})
+    async with user(server) as ana:
+        assert (await ana.command("start_investigation", {"query": "q"}))[0] == 200
+        body = b'{"type":"start_investigation","data":{"query":"another"}}'
+        async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
 async def test_pages_of_allowed_origins_may_use_it(serve: Serve) -> None:
     server = await serve(auth={"allowed_origins": ["https://app.example"]})
     async with aiohttp.ClientSession() as http:
