@@ -19,9 +19,10 @@ from cidadao_rt.memory.effects import (
     Start,
     is_error,
 )
+from cidadao_rt.memory.following import SNAPSHOTS
 from cidadao_rt.memory.investigations import Investigations
 from cidadao_rt.memory.log import Draft, Event, Log, Retention
-from cidadao_rt.memory.session import SNAPSHOTS, Rules, Session, World
+from cidadao_rt.memory.session import Rules, Session, World
 from cidadao_rt.memory.starts import Starts
 from cidadao_rt.words import events, topics
 from cidadao_rt.words.limits import SlidingWindow
