@@ -58,16 +58,6 @@ async def test_a_hundred_messages_a_minute_over_all_connections_of_a_user(serve:
         assert (await other.ask("ping"))["type"] == "pong"
 
 
-async def test_a_connection_refused_a_hundred_times_in_a_minute_is_closed(serve: Serve) -> None:
-    server = await serve(limits={"messages_per_minute": 1, "refusals_per_minute": 5})
-    async with server.connect() as client, server.connect() as sister:
-        await client.ask("ping")
-        assert (await flood(client, 4))[-1] == "RATE_LIMIT_EXCEEDED"
-        await client.send("ping")
-        assert await client.closed() == (1008, "Too many refused messages")
-        assert (await sister.ask("ping"))["data"]["code"] == "RATE_LIMIT_EXCEEDED", "it has its own count"
-
-
 async def test_a_silent_client_is_sent_away_but_not_one_that_pings(serve: Serve) -> None:
     server = await serve(limits={"inactivity_seconds": 0.6, "messages_per_minute": 10_000})
     async with server.connect() as silent, server.connect() as pinging:
