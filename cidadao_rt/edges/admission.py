@@ -91,11 +91,15 @@ class Admission:
         origin = request.headers.get(hdrs.ORIGIN)
         return not self._origins or origin is None or origin.lower() in self._origins
 
-    def check_handshake(self, request: web.BaseRequest) -> None:
-        """The checks between the token and the gateway's own. Raises `TurnedAway`."""
+    def check_origin(self, request: web.BaseRequest) -> None:
+        """Raise `TurnedAway` where a page asks that may not."""
         if not self.allows_origin(request):
             reason = "Origin not allowed"
             raise TurnedAway(Refusal(ErrorCode.FORBIDDEN, reason), CloseCode.POLICY_VIOLATION, reason)
+
+    def check_handshake(self, request: web.BaseRequest) -> None:
+        """The checks between the token and the gateway's own. Raises `TurnedAway`."""
+        self.check_origin(request)
         if self._handshakes.admit(self._gateway.clock()) is not None:
             reason = "Too many connections at once"
             raise TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)

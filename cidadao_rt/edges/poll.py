@@ -4,59 +4,59 @@ Source: PROTOCOL 8 "HTTP shapes".
 """
 
 import asyncio
+from typing import cast
 
 import msgspec
 import orjson
 from aiohttp import web
 
-from ..motion.connection import Connection
 from ..motion.gateway import Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import encodings
-from ..words.errors import CloseCode, Refusal
+from ..words.errors import CloseCode, ErrorCode, Refusal
+from ..words.limits import Windows
 from .admission import Admission
+from .outlet import TransportOutlet
 
 TIMEOUT_SECONDS = 25.0
 LONGEST_SECONDS = 55.0
 """Below the 60 s after which most proxies cut a silent request."""
 
+POLLS_PER_SECOND = 100
+"""Of one user; more are 429. A poll is no message, so the limit of messages does not hold for it."""
 
-class PollOutlet:
-    """The way out to one waiting request: it takes one write, and is full from then on."""
 
-    encoding = encodings.POLL
+class PollOutlet(TransportOutlet):
+    """The way out to one waiting request: it takes one write, and is full from then on. What it takes is answered by
+    the edge, so nothing is written to the transport here; its end is watched for, so that who left holds no place."""
+
     expects_pong = False
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._connection: Connection | None = None
+    def __init__(self, transport: asyncio.Transport, hub: Hub) -> None:
+        super().__init__(transport, hub, encodings.POLL)
+        self.write = self._take  # type: ignore[assignment]
+        self.buffered = lambda: 0
+        self.abort = self._end
         self.events = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def attach(self, connection: Connection) -> None:
-        """See `Outlet.attach`."""
-        self._connection = connection
-
-    def write(self, data: bytes) -> None:
-        """See `Outlet.write`. What comes after the first write stays in the log, for the next poll."""
-        self.events += b"," + data if self.events else data
-        if self._connection is not None and not self._connection.paused:
-            self._hub.paused(self._connection)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `TransportOutlet.connection_lost`."""
+        super().connection_lost(exc)
         self._end()
 
     def ping(self, cursor: str) -> None:
         """See `Outlet.ping`. A poll is too short to need one."""
 
-    def buffered(self) -> int:
-        """See `Outlet.buffered`."""
-        return 0
-
     def close(self, code: int, reason: str) -> None:
         """Answer with what there is."""
         self._end()
 
-    def abort(self) -> None:
-        """See `Outlet.abort`."""
+    def _take(self, data: bytes) -> None:
+        # What comes after the first write stays in the log, for the next poll.
+        self.events += b"," + data if self.events else data
+        if self._connection is not None and not self._connection.paused:
+            self._hub.paused(self._connection)
         self._end()
 
     def _end(self) -> None:
@@ -70,6 +70,7 @@ class PollEdge:
     def __init__(self, gateway: Gateway, admission: Admission) -> None:
         self._gateway = gateway
         self._admission = admission
+        self._polls = Windows(1.0)
 
     def routes(self) -> list[web.RouteDef]:
         """Its path."""
@@ -77,20 +78,31 @@ class PollEdge:
 
     async def _serve(self, request: web.Request) -> web.Response:
         principal = self._admission.principal(request)
+        self._admission.check_origin(request)
+        now = self._gateway.clock()
+        retry_after = self._polls.admit(principal.sub, POLLS_PER_SECOND, now)
+        if retry_after is not None:
+            reason = f"More than {POLLS_PER_SECOND} polls in a second"
+            raise Refusal(ErrorCode.RATE_LIMIT_EXCEEDED, reason, limit=POLLS_PER_SECOND, retry_after=retry_after)
         call = self._admission.call(request, principal)
         after = request.query.get("after")
         seconds = _timeout(request.query.get("timeout"))
         if after is None:
             # The newest cursor at once; a first poll has nothing to wait for that it could tell from the past.
             seconds = 0.0
-        outlet = PollOutlet(self._gateway.hub)
-        opened = self._gateway.open(msgspec.structs.replace(call, last_event_id=after), outlet, greets=False)
+        outlet = PollOutlet(cast(asyncio.Transport, request.transport), self._gateway.hub)
+        try:
+            opened = self._gateway.open(msgspec.structs.replace(call, last_event_id=after), outlet, greets=False)
+        except TurnedAway:
+            outlet.detach()
+            raise
         connection = opened.connection
         try:
             if after is not None:
                 await asyncio.wait([outlet.done], timeout=seconds)
             position = self._gateway.hub.position(connection)
         finally:
+            outlet.detach()
             self._gateway.left(connection)
         body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b}' % (
             outlet.events if after is not None else b"",

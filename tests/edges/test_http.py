@@ -258,6 +258,46 @@ async def test_a_poll_waits_and_a_newer_one_of_its_session_ends_it(serve: Serve)
         assert [event["data"]["n"] for event in (await newer)["events"]] == [0, 1]
 
 
+async def test_who_leaves_a_poll_gives_up_its_place_at_once(serve: Serve) -> None:
+    server = await serve(limits={"connections_per_user": 1})
+    async with user(server) as ana:
+        first = await ana.poll()
+        for _ in range(3):
+            poll = asyncio.ensure_future(ana.poll(after=first["cursor"], timeout=50))
+            await server.settled(lambda: server.gateway.hub.of_user("ana") == 1)
+            poll.cancel()
+            await server.settled(lambda: server.gateway.hub.of_user("ana") == 0)
+
+
+async def test_polls_of_one_kept_alive_connection_leave_nothing_in_front_of_it(serve: Serve) -> None:
+    server = await serve()
+    protocols = set()
+    async with user(server) as ana:
+        for _ in range(20):
+            await ana.poll()
+            (held,) = server.http_server.connections
+            protocols.add(held.transport.get_protocol())
+    assert len(protocols) == 1
+
+
+async def test_pages_that_may_not_and_who_polls_too_often_are_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidadao_rt.edges.poll.POLLS_PER_SECOND", 3)
+    server = await serve(auth={"allowed_origins": ["https://app.example"]})
+    async with user(server) as ana, user(server, "bia") as bia:
+        url = f"{server.http}/api/v1/events/poll"
+        headers = {**ana.headers, "Origin": "https://evil.example"}
+        async with ana.session.get(url, headers=headers) as response:
+            assert response.status == 403
+        for _ in range(3):
+            await ana.poll()
+        async with ana.session.get(url, headers=ana.headers) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+            assert (await response.json())["code"] == "RATE_LIMIT_EXCEEDED"
+        await bia.poll()
+
+
 async def test_a_long_backlog_comes_in_bounded_pages(serve: Serve) -> None:
     server = await serve()
     async with user(server) as ana:
