@@ -12,6 +12,7 @@ from aiohttp import web
 from .edges import cors, pages
 from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
+from .edges.faults import FaultsEdge
 from .edges.poll import PollEdge
 from .edges.publish import PublishEdge
 from .edges.sse import SseEdge
@@ -49,7 +50,7 @@ def build(config: Config) -> web.Application:
     app.on_response_prepare.append(cors.allow(admission))
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
-    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge):
+    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, FaultsEdge):
         app.add_routes(edge(gateway, admission).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)

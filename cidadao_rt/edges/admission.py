@@ -117,6 +117,7 @@ class Admission:
             events=_names(query.getall("events", [])),
             investigation_ids=_names(query.getall("investigation_ids", [])),
             conflate=query.get("conflate") == "1",
+            fault=query.get("fault"),
         )
 
     def address(self, request: web.BaseRequest) -> str:

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from ..motion.connection import Connection
+from ..motion.faults import FaultyOutlet
 from ..motion.gateway import Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import encodings
@@ -31,6 +32,7 @@ class PollOutlet:
         self._hub = hub
         self._connection: Connection | None = None
         self.events = b""
+        self.aborted = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def attach(self, connection: Connection) -> None:
@@ -56,7 +58,8 @@ class PollOutlet:
         self._end()
 
     def abort(self) -> None:
-        """See `Outlet.abort`."""
+        """See `Outlet.abort`. The request's own connection is for its edge to cut."""
+        self.aborted = True
         self._end()
 
     def _end(self) -> None:
@@ -92,6 +95,11 @@ class PollEdge:
             position = self._gateway.hub.position(connection)
         finally:
             self._gateway.left(connection)
+        if isinstance(connection.outlet, FaultyOutlet):
+            await asyncio.sleep(connection.outlet.hold(len(outlet.events)))
+            outlet.aborted |= connection.outlet.lost
+        if outlet.aborted and request.transport is not None:
+            request.transport.abort()
         body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b}' % (
             outlet.events if after is not None else b"",
             orjson.dumps(str(self._gateway.log.cursor(position))),

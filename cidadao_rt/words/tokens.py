@@ -13,7 +13,10 @@ import msgspec
 SUBJECT_LENGTH = 256
 """Characters of `sub`; a longer one is refused."""
 
-SEES_ALL = frozenset({"admin", "service"})
+ADMIN = "admin"
+"""The role that sees and ends connections."""
+
+SEES_ALL = frozenset({ADMIN, "service"})
 """The roles that see every investigation."""
 
 AUTHENTICATION_REQUIRED = "Authentication required"
