@@ -128,6 +128,7 @@ class Admission:
             events=names(query.getall("events", [])),
             investigation_ids=names(query.getall("investigation_ids", [])),
             conflate=query.get("conflate") == "1",
+            fault=query.get("fault"),
         )
 
     def address(self, request: web.BaseRequest) -> str:

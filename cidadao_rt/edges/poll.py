@@ -10,6 +10,7 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from ..motion.faults import FaultyOutlet
 from ..motion.gateway import Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import encodings
@@ -36,7 +37,6 @@ class PollOutlet(TransportOutlet):
         super().__init__(transport, hub, encodings.POLL)
         self.write = self._take  # type: ignore[assignment]
         self.buffered = lambda: 0
-        self.abort = self._end
         self.events = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -104,6 +104,11 @@ class PollEdge:
         finally:
             outlet.detach()
             self._gateway.left(connection)
+        if isinstance(connection.outlet, FaultyOutlet):
+            await asyncio.sleep(connection.outlet.hold(len(outlet.events)))
+            if connection.outlet.lost:
+                # Its position is past what was dropped: it must not be told.
+                outlet.abort()
         body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b}' % (
             outlet.events if after is not None else b"",
             orjson.dumps(str(self._gateway.log.cursor(position))),

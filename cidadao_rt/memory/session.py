@@ -124,6 +124,10 @@ class Session:
     def _no_refusals(self) -> SlidingWindow:
         return SlidingWindow(self._world.rules.refusals, self._world.rules.refusal_seconds)
 
+    def use_up(self, now: float) -> None:
+        """Count as many messages of the user as are allowed: the next is refused."""
+        self._window.use_up(now)
+
     def sent(self, position: int) -> None:
         """All that is followed up to `position` has been written."""
         self._sent = max(self._sent, position)

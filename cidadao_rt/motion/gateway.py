@@ -16,10 +16,11 @@ from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
 from ..memory.users import Users
-from ..words import envelope, events, tokens, topics
+from ..words import envelope, events, faults, tokens, topics
 from ..words.config import Config
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.events import Status
+from ..words.faults import Faults
 from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import Keyring, Principal
 from .agents.chats import Chats
@@ -28,6 +29,7 @@ from .agents.simulator import Simulator
 from .broker import MemoryBroker
 from .connection import Connection, Outlet
 from .exchange import ConnectionLine, Exchange, ReplyLine, Surroundings
+from .faults import Faulting
 from .hub import Hub
 from .metrics import Metrics
 from .publishing import Publishing
@@ -68,6 +70,7 @@ class Call(msgspec.Struct, frozen=True):
     events: list[str] | None = None
     investigation_ids: list[str] | None = None
     conflate: bool = False
+    fault: str | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -105,6 +108,7 @@ class Gateway:
         self.users = Users(limits.messages_per_minute, limits.detached_sessions_per_user, limits.session_seconds)
         self.metrics = Metrics()
         self.hub = Hub(self.log, self.metrics, wall)
+        self.faulting = Faulting(self.hub)
         self.broker = MemoryBroker(self.log, self.investigations, self.hub.deliver, wall)
         agents = Simulator(config.agents.seed, config.agents.speed)
         self.runs = Runs(agents, self.broker, self.investigations)
@@ -143,8 +147,9 @@ class Gateway:
         Raises `TurnedAway`; then nothing is registered and no other connection was touched.
         """
         now = self.clock()
+        wrong = self._faults(call)
         session = self._resumable(call, now)
-        self._check(call, session)
+        self._check(call, session, full=wrong.full)
         resumed = session is not None
         if session is None:
             session, denied = self._begin(call)
@@ -158,6 +163,7 @@ class Gateway:
         if call.voice is not None:
             session.voice = call.voice
         self.users.attach(session)
+        outlet = self.faulting.outlet(outlet, wrong, session.sub)
         id_ = f"conn_{secrets.token_hex(16)}"
         connection = Connection(id_, session, outlet, call.address, now, conflates=call.conflate)
         self._prolong(connection, call.principal)
@@ -222,8 +228,26 @@ class Gateway:
         except Refusal as refusal:
             raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
 
-    def _check(self, call: Call, session: Session | None) -> None:
-        """Raise `TurnedAway` where the node, the user or the grants have no room for this call."""
+    def _faults(self, call: Call) -> Faults:
+        """What shall go wrong on this connection. Raises `TurnedAway`."""
+        if call.fault is None:
+            return self.faulting.of_all
+        try:
+            return self.faults(call.fault)
+        except Refusal as refusal:
+            raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
+
+    def faults(self, text: str) -> Faults:
+        """Read faults on demand. Raises `FORBIDDEN` outside of development, `INVALID_REQUEST` for what is none."""
+        if self.config.server.mode != "development":
+            raise Refusal(ErrorCode.FORBIDDEN, "Faults are for server.mode development alone")
+        return faults.parse(text)
+
+    def _check(self, call: Call, session: Session | None, *, full: bool) -> None:
+        """Raise `TurnedAway` where the node, the user or the grants have no room for this call.
+
+        `full`: as if the user had all the connections that a user may have.
+        """
         limits = self.config.limits
         older = self.hub.of_session(session.id) if session is not None else None
         if self.draining:
@@ -242,7 +266,7 @@ class Gateway:
             except Refusal as refusal:
                 raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
         limit = limits.connections_per_user
-        if self.hub.of_user(call.principal.sub) - (older is not None) >= limit:
+        if full or self.hub.of_user(call.principal.sub) - (older is not None) >= limit:
             reason = f"More than {limit} connections"
             too_many = Refusal(ErrorCode.CONNECTION_LIMIT, reason, limit=limit)
             raise TurnedAway(too_many, CloseCode.TRY_AGAIN_LATER, reason)

@@ -18,7 +18,7 @@ from ..words.errors import CloseCode
 from ..words.events import PROGRESS_UPDATE
 from ..words.subscription import Interest
 from ..words.topics import Topic
-from .connection import Answer, Connection
+from .connection import Answer, Connection, Outlet
 from .fanout import Fanout
 from .metrics import Metrics
 
@@ -173,6 +173,18 @@ class Hub:
         if connection.live:
             self._fanout.leave(connection)
             self._fanout.join(connection, interest)
+
+    def rewire(self, connection: Connection, outlet: Outlet) -> None:
+        """From now on reach the client through this outlet, which stands in front of the one so far."""
+        if connection.live:
+            self._fanout.flush()
+        # As in `follow`: the flush may have filled the socket.
+        was_live = connection.live
+        if was_live:
+            self._fanout.leave(connection)
+        connection.outlet = outlet
+        if was_live:
+            self._fanout.join(connection, connection.interest)
 
     def rewind(self, connection: Connection, offset: int) -> None:
         """Send all that the session follows past `offset` again."""

@@ -28,6 +28,11 @@ class SlidingWindow:
             return None
         return times[excess - 1] - horizon
 
+    def use_up(self, now: float) -> None:
+        """Admit as many as there is room for."""
+        while self.admit(now) is None:
+            pass
+
     def is_full(self, now: float) -> bool:
         """Whether the next admission would be refused."""
         return len(self._times) >= self.limit and self._times[0] > now - self.period

@@ -26,7 +26,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     method: Literal["get", "post"]
     path: str
     id: str
-    tag: Literal["events", "websocket", "read", "pages"]
+    tag: Literal["events", "websocket", "read", "development", "pages"]
     summary: str
     pt: str
     answers: dict[int, Answer]
@@ -65,7 +65,16 @@ def _websocket(prefix: str, path: str, name: str, summary: str, pt: str, *parame
         tag="websocket",
         summary=summary,
         pt=pt,
-        parameters=(*parameters, "session_id", "last_event_id", "batch", "conflate", "events", "investigation_ids"),
+        parameters=(
+            *parameters,
+            "session_id",
+            "last_event_id",
+            "batch",
+            "conflate",
+            "events",
+            "investigation_ids",
+            "fault",
+        ),
         answers=_UPGRADE,
         refusals=(426,),
         security="token",
@@ -163,6 +172,11 @@ SERVED: tuple[Operation, ...] = (
                        "O WebSocket do chat com um agente.", "agent"),
         )
     ),
+    Operation(method="post", path="/api/v1/faults", id="injectFaults", tag="development",
+              summary="Lets things go wrong on connections under way. In development mode alone.",
+              pt="Faz as coisas darem errado em conexões abertas. Só no modo de desenvolvimento.",
+              body="Injection", answers={200: Answer("Done.", "Injected")}, refusals=(401, 403, 404, 413, 422, 429),
+              security="token"),
     Operation(method="get", path="/healthz", id="health", tag="pages", summary="Liveness.", pt="O processo responde.",
               answers={200: Answer("Alive.", "Health")}),
     Operation(method="get", path="/readyz", id="readiness", tag="pages", summary="Readiness: false while draining.",

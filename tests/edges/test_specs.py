@@ -265,7 +265,7 @@ async def test_every_message_is_what_its_schema_says_and_every_schema_is_of_a_me
 
 
 async def test_every_answer_over_http_is_what_the_document_says(serve: Serve) -> None:
-    server = await serve()
+    server = await serve(server={"mode": "development"})
     spec = await document(server, "openapi")
     held = Held(spec["components"], strict=False)
     async with aiohttp.ClientSession() as session:
@@ -284,6 +284,9 @@ async def test_every_answer_over_http_is_what_the_document_says(serve: Serve) ->
         _, page = await http.ask("get", "/api/v1/events/poll")
         await publish_all(http)
         await read_all(server, http)
+        for fault, status in (("delay:1ms", 200), ("nonsense", 422)):
+            injection = {"fault": fault, "user_id": "ana"}
+            assert (await http.ask("post", "/api/v1/faults", json=injection))[0] == status
         await http.ask("get", f"/api/v1/events/poll?after={page['cursor']}&timeout=0")
         await http.ask("get", "/api/v1/events/poll?timeout=99")
         for body in (
