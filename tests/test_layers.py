@@ -35,7 +35,9 @@ def imports(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if BESIDE not in path.parts], ids=lambda path: str(path.relative_to(ROOT))
+    "path",
+    [path for path in MODULES if BESIDE not in path.relative_to(ROOT).parts],
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_module_imports_its_own_layer_or_those_below(path: Path) -> None:
     own = layer(path.relative_to(ROOT).parts)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..words.errors import CloseCode
-from .conversation import Answered, Conversation, Deliver, GoingAway, Outcome, Piece, Refused, Welcomed
+from .conversation import Answered, Conversation, Deliver, GoingAway, Outcome, Piece, Pong, Refused, Welcomed
 from .errors import CommandError, OutcomeUnknownError, RefusedError
 from .pending import Command
 from .poll import PollLink
@@ -53,6 +53,12 @@ class Owner(Protocol):
 
     def deliver(self, event: Event) -> None:
         """An event."""
+
+    def doubt(self) -> None:
+        """Something may have been missed; snapshots follow of what is still known."""
+
+    def caught_up(self) -> None:
+        """Those snapshots have been delivered."""
 
     async def room(self) -> None:
         """Wait until more may be delivered."""
@@ -168,7 +174,7 @@ class Connection:
         opened_at = self._heartbeat_at = self._now()
         try:
             # Before anything is sent: a welcome decides what is sent again.
-            await self._accept(delivery, call.cursor)
+            await self._accept(link, delivery, call.cursor)
             await self._converse(link)
         except Ended:
             if self._now() - opened_at >= HEALTHY_SECONDS:
@@ -214,9 +220,9 @@ class Connection:
         while True:
             await self._owner.room()
             cursor = self._conversation.received.cursor
-            await self._accept(await link.receive(cursor), cursor)
+            await self._accept(link, await link.receive(cursor), cursor)
 
-    async def _accept(self, delivery: Delivery, asked: str | None) -> None:
+    async def _accept(self, link: Link, delivery: Delivery, asked: str | None) -> None:
         """Hear what has come for a client that was at the cursor `asked`."""
         received = self._conversation.received
         for message in delivery.messages:
@@ -225,6 +231,9 @@ class Connection:
         # A rewind in the meantime knows better.
         if delivery.cursor is not None and (delivery.ids_move or received.cursor == asked):
             received.cursor = delivery.cursor
+        if not link.asks_pings and (not delivery.messages or not delivery.ids_move):
+            # A page of a poll is whole, and a keep-alive comes after what was written before it.
+            self._owner.caught_up()
 
     def _hear(self, message: Envelope, *, in_stream: bool) -> None:
         try:
@@ -249,6 +258,8 @@ class Connection:
                 self._owner.deliver(event)
             case GoingAway(retry_in):
                 self._retry_in = retry_in
+            case Pong():
+                self._owner.caught_up()
             case Welcomed():
                 self._welcomed(outcome)
             case Refused(type_, error):
@@ -260,6 +271,10 @@ class Connection:
             raise Ended(CloseCode.POLICY_VIOLATION, "Investigation not found")
         if welcomed.denied:
             _log.warning("not granted: %s", ", ".join(welcomed.denied))
+        if not welcomed.recovered:
+            self._owner.doubt()
+            # A ping at once, whose answer comes after the snapshots.
+            self._heartbeat_at = float("-inf")
         if welcomed.server_time is not None:
             with contextlib.suppress(ValueError):
                 self._skew = datetime.fromisoformat(welcomed.server_time).timestamp() - time.time()

@@ -66,7 +66,12 @@ class Refused:
     error: Event
 
 
-Outcome = Welcomed | Answered | Piece | Deliver | GoingAway | Refused
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The client's own ping is answered: what was written before it has been heard."""
+
+
+Outcome = Pong | Welcomed | Answered | Piece | Deliver | GoingAway | Refused
 
 
 class Conversation:
@@ -121,6 +126,8 @@ class Conversation:
             return self._repeated(event)
         own = self._own_type(event.correlation_id)
         if own is not None:
+            if event.type == "pong":
+                return [Pong()]
             return [Refused(own, event)] if event.type == "error" else []
         command = self.pending.find(event.correlation_id)
         if command is not None:

@@ -36,4 +36,5 @@ class CommandError(RealtimeError):
 
 
 class OutcomeUnknownError(RealtimeError):
-    """A start was sent, its answer never came, and it is too long ago to be sent again without risking a second."""
+    """Nobody can tell any more. Of a start: it was sent, its answer never came, and it is too long ago to be sent again
+    without risking a second. Of an investigation: the gateway could not catch up, and knows it no longer."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from .conversation import Conversation
-from .errors import CommandError
+from .errors import CommandError, OutcomeUnknownError
 from .pending import Command
 from .streams import Stream, room
 from .values import Event, Status
@@ -133,8 +133,10 @@ class Inbox:
         self._put(self.events, event)
         about = event.data.get("investigation_id")
         for follower in list(self._followers):
-            if follower.id == about and follower.notice(event):
-                self._put(follower.stream, event)
+            if follower.id == about:
+                follower.is_doubtful = False
+                if follower.notice(event):
+                    self._put(follower.stream, event)
 
     def _put(self, stream: Stream, event: Event) -> None:
         dropped = stream.put(event)
@@ -142,6 +144,17 @@ class Inbox:
             _log.error("%d events were not taken in time and are let go", len(dropped))
             # Whoever asks for them again (`subscribe` with `after`) shall get them.
             self._conversation.received.forget(event.id for event in dropped if event.id is not None)
+
+    def doubt(self) -> None:
+        """See `Owner`."""
+        for follower in list(self._followers):
+            follower.is_doubtful = True
+
+    def caught_up(self) -> None:
+        """See `Owner`."""
+        for follower in list(self._followers):
+            if follower.is_doubtful:
+                follower.stream.end(OutcomeUnknownError("the gateway no longer knows this investigation"))
 
     async def room(self) -> None:
         """See `Owner`."""
@@ -168,6 +181,7 @@ class Follower:
     def __init__(self, investigation_id: str, stream: Stream) -> None:
         self.id = investigation_id
         self.stream = stream
+        self.is_doubtful = False
 
     def notice(self, event: Event) -> bool:
         """An event of this investigation."""

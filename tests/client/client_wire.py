@@ -82,7 +82,7 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def wire(target: Server | Callable[[], int]) -> AsyncIterator[Wire]:
-    between = Wire((lambda: target.port) if isinstance(target, Server) else target)
+    between = Wire(target if callable(target) else lambda: target.port)
     server = await asyncio.start_server(between.serve, "127.0.0.1", 0)
     between.port = server.sockets[0].getsockname()[1]
     try:
