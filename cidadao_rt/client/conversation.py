@@ -126,15 +126,19 @@ class Conversation:
             return self._repeated(event)
         own = self._own_type(event.correlation_id)
         if own is not None:
-            if event.type == "pong":
-                return [Pong()]
-            return [Refused(own, event)] if event.type == "error" else []
+            return self._hear_own(own, event)
         command = self.pending.find(event.correlation_id)
         if command is not None:
             return self._answer(command, event, envelope, is_event, now)
         if self._is_second_answer(event):
             return []
         return [*self._news(event), Deliver(event)]
+
+    @staticmethod
+    def _hear_own(type_: str, event: Event) -> list[Outcome]:
+        if event.type == "error":
+            return [Refused(type_, event)]
+        return [Pong()] if event.type == "pong" else []
 
     def _repeated(self, event: Event) -> list[Outcome]:
         """A duplicate is an answer still, if the call was made anew."""

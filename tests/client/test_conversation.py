@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from cidadao_rt.client.conversation import Answered, Conversation, Deliver, GoingAway, Outcome, Piece, Refused, Welcomed
+from cidadao_rt.client.conversation import (
+    Answered,
+    Conversation,
+    Deliver,
+    GoingAway,
+    Outcome,
+    Piece,
+    Pong,
+    Refused,
+    Welcomed,
+)
 from cidadao_rt.client.following import Following, kind
 from cidadao_rt.client.pending import GRACE_SECONDS, START_SECONDS, Command, Pending
 from cidadao_rt.client.received import REMEMBERED, Received
@@ -157,7 +167,8 @@ def test_its_own_messages_bother_nobody_unless_they_are_refused() -> None:
     [refused] = it.receive(message("error", None, ack, code="INVALID_REQUEST"), 0.0)
     assert isinstance(refused, Refused)
     assert refused.type == "ack"
-    assert it.receive(message("pong", "e-0", it.own("ping", {})), 0.0) == []
+    assert it.receive(message("pong", "e-0", it.own("ping", {})), 0.0) == [Pong()]
+    assert it.receive(message("authenticated", None, it.own("authenticate", {})), 0.0) == []
 
 
 @pytest.mark.parametrize(("milliseconds", "seconds"), [(1500, 1.5), (0, 0.0), ("soon", None), (None, None), (-1, None)])

@@ -180,7 +180,9 @@ async def test_cuts_in_the_middle_lose_and_repeat_nothing(serve: Serve, transpor
                 wanted.append(await anext(calm))
             assert [event.id for event in seen] == [event.id for event in wanted]
             assert [event.id for event in await take(cut, len(wanted))] == [event.id for event in wanted]
-            assert {State.WAITING, State.CONNECTING, State.OPEN} <= {status.state for status in states}
+            if transport != "poll":
+                # A request that is cut before its answer may be made again by aiohttp itself.
+                assert {State.WAITING, State.CONNECTING, State.OPEN} <= {status.state for status in states}
             assert cut.recovered is True
 
 
@@ -266,6 +268,8 @@ async def test_a_gateway_that_is_drained_is_followed_by_its_successor(serve: Ser
             old = servers[0]
             servers.append(await serve())
             await drain(old.gateway, 1.0)
+            if transport != "poll":
+                await old.settled(lambda: rt.status.state is not State.OPEN)
             # Its process would end here, and its connections with it.
             between.cut()
             with contextlib.suppress(OutcomeUnknownError):
@@ -307,7 +311,7 @@ async def test_what_was_trimmed_is_admitted_and_snapshots_follow(serve: Serve, t
 async def test_an_investigation_that_the_gateway_has_forgotten_ends(serve: Serve, transport: str) -> None:
     servers = [await serve(agents={"speed": 0.01})]
     async with asyncio.timeout(12), wire(lambda: servers[-1].port) as between:
-        async with client(servers[0], at=between.http, transports=[transport]) as rt:
+        async with client(servers[0], at=between.http, transports=[transport], heartbeat_seconds=1) as rt:
             investigation = await rt.start_investigation("q")
             servers.append(await serve(server={"ping_seconds": 0.3}))
             between.cut()
@@ -351,7 +355,7 @@ async def test_a_block_that_fails_has_not_processed_what_it_took(serve: Serve) -
 async def test_an_application_that_takes_nothing_stops_the_reading_and_loses_nothing(
     serve: Serve, transport: str
 ) -> None:
-    server = await serve()
+    server = await serve(buffer={"events_per_topic": 10_000, "bytes_per_topic": 100_000_000})
     count = 6 * FULL
     pad = "x" * 2000
     async with asyncio.timeout(12), client(server, transports=[transport]) as rt:
