@@ -261,7 +261,7 @@ async def test_a_silent_connection_is_cut_and_replaced(
 async def test_a_gateway_that_is_drained_is_followed_by_its_successor(serve: Serve, transport: str) -> None:
     servers = [await serve(agents={"speed": 0.01})]
     async with asyncio.timeout(12), wire(lambda: servers[-1].port) as between:
-        async with client(servers[0], at=between.http, transports=[transport]) as rt:
+        async with client(servers[0], at=between.http, transports=[transport], heartbeat_seconds=1) as rt:
             states: list[Status] = []
             rt.on_status(states.append)
             investigation = await rt.start_investigation("q")
@@ -374,7 +374,7 @@ async def test_an_application_that_takes_nothing_stops_the_reading_and_loses_not
 
 @every_transport
 async def test_a_call_is_answered_past_what_nobody_takes(serve: Serve, transport: str) -> None:
-    server = await serve()
+    server = await serve(buffer={"events_per_topic": 10_000})
     async with asyncio.timeout(12), client(server, transports=[transport]) as rt:
         await publish(server, *range(3 * FULL))
         await server.settled(lambda: rt._inbox.events.is_full)  # type: ignore[union-attr]
