@@ -32,7 +32,9 @@ class EventStream:
 
     def feed(self, piece: bytes) -> list[Block]:
         """The blocks that this piece completes. Raises `ValueError` for an event longer than `BLOCK_BYTES`."""
-        if self._after_return and piece:
+        if not piece:
+            return []
+        if self._after_return:
             # A line ended with CR, and the LF of the same ending may have come in the next piece.
             piece = piece.removeprefix(b"\n")
             self._after_return = False
