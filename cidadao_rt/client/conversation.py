@@ -17,6 +17,13 @@ QUIET = frozenset({"typing", "agent_chat_chunk", "agent_chat"})
 """Told to the asker alone, so that they are for the call that waits and not for the stream."""
 
 
+UNREAD = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RATE_LIMIT_EXCEEDED})
+"""Errors that may come without the `correlation_id` of what they answer."""
+
+ECHO_BYTES = 4096
+"""Up to this size the gateway echoes the `correlation_id` of what it refuses for its rate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Welcomed:
     """The connection is open. `resumed`: it continues the session that was asked for."""
@@ -127,7 +134,7 @@ class Conversation:
         own = self._own_type(event.correlation_id)
         if own is not None:
             return self._hear_own(own, event)
-        command = self.pending.find(event.correlation_id)
+        command = self.pending.find(event.correlation_id) or self._culprit(event)
         if command is not None:
             return self._answer(command, event, envelope, is_event, now)
         if self._is_second_answer(event):
@@ -139,6 +146,16 @@ class Conversation:
         if event.type == "error":
             return [Refused(type_, event)]
         return [Pong()] if event.type == "pong" else []
+
+    def _culprit(self, event: Event) -> Command | None:
+        """The command that an error without a `correlation_id` answers: what is refused for its size is not read, nor
+        is what is refused for its rate and long. Answers come in order, so it is the oldest of that size."""
+        code = event.data.get("code")
+        if event.type != "error" or event.correlation_id is not None or code not in UNREAD:
+            return None
+        details = event.data.get("details") or {}
+        limit = details.get("limit", 0) if code == ErrorCode.MESSAGE_TOO_LARGE else ECHO_BYTES
+        return next((c for c in self.pending.suspects() if len(c.text.encode()) > limit), None)
 
     def _repeated(self, event: Event) -> list[Outcome]:
         """A duplicate is an answer still, if the call was made anew."""

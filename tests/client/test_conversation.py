@@ -282,3 +282,17 @@ def test_a_new_session_is_brought_to_what_was_followed_before_anything_else() ->
     # A connection later they are made anew, not sent again.
     it.receive(welcome(resumed=False), 6.0)
     assert sent(it, 6.0) == ["subscribe", "subscribe", "ping"]
+
+
+def test_an_error_that_names_nobody_is_for_the_command_it_must_be_about() -> None:
+    it = conversation()
+    it.receive(welcome(), 0.0)
+    it.command("ping", {})
+    long = it.command("agent_chat", {"message": "x" * 5000})
+    sent(it, 0.0)
+    [answered] = it.receive(message("error", None, code="RATE_LIMIT_EXCEEDED", details={"limit": 100}), 0.0)
+    assert isinstance(answered, Answered)
+    assert answered.command is long
+    small = message("error", None, code="MESSAGE_TOO_LARGE", details={"limit": 2000})
+    assert delivered(it.receive(small, 0.0)) == [None]
+    assert delivered(it.receive(message("error", None, code="TOKEN_EXPIRED"), 0.0)) == [None]

@@ -142,6 +142,32 @@ async def test_economies_and_filters(serve: Serve, transport: str, options: dict
             assert numbers(await take(rt, 601)) == list(range(601))
 
 
+@every_transport
+async def test_a_rewind_brings_what_is_newly_followed_and_nothing_twice(serve: Serve, transport: str) -> None:
+    server = await serve()
+    async with asyncio.timeout(12), client(server, transports=[transport], events=["notification"]) as rt:
+        start = rt.cursor
+        await server.gateway.broker.publish(Draft(topics.user("ana"), "ana", "custom", {}))
+        await publish(server, 1, 2)
+        assert numbers(await take(rt, 2)) == [1, 2]
+        answer = await rt.subscribe(events=["custom"], after=start)
+        assert (answer["recovered"], answer["replayed"]) == (True, 3)
+        assert (await anext(rt)).type == "custom"
+        await publish(server, 3)
+        assert numbers(await take(rt, 1)) == [3]
+
+
+async def test_a_command_that_costs_the_connection_is_not_sent_again(serve: Serve) -> None:
+    server = await serve(limits={"message_bytes": 1000, "frame_bytes": 2000})
+    async with asyncio.timeout(12), client(server) as rt:
+        small = asyncio.create_task(rt.chat("drummond", "m" * 100))
+        with pytest.raises(CommandError, match="MESSAGE_TOO_LARGE"):
+            await rt.chat("drummond", "m" * 3000)
+        assert (await small).message
+        with pytest.raises(CommandError, match="MESSAGE_TOO_LARGE"):
+            await rt.chat("drummond", "m" * 1500)
+
+
 async def test_the_paths(serve: Serve) -> None:
     server = await serve(agents={"speed": 0.01})
     async with asyncio.timeout(12), client(server) as rt:
