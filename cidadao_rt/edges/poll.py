@@ -98,7 +98,8 @@ class PollEdge:
             raise
         connection = opened.connection
         try:
-            if after is not None:
+            # Who could not be caught up, and follows nothing to be shown instead, has to know that now.
+            if after is not None and opened.verdict.recovered:
                 await asyncio.wait([outlet.done], timeout=seconds)
             position = self._gateway.hub.position(connection)
         finally:
@@ -109,11 +110,12 @@ class PollEdge:
             if connection.outlet.lost:
                 # Its position is past what was dropped: it must not be told.
                 outlet.abort()
-        body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b}' % (
+        body = b'{"events":[%b],"cursor":%b,"recovered":%b,"session_id":%b%b}' % (
             outlet.events if after is not None else b"",
             orjson.dumps(str(self._gateway.log.cursor(position))),
             orjson.dumps(opened.verdict.recovered),
             orjson.dumps(connection.session.id),
+            b',"denied":%b' % orjson.dumps(opened.denied) if opened.denied else b"",
         )
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..memory.effects import Say
+from ..memory.effects import Say, error
 from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
@@ -38,6 +38,9 @@ NEED_SESSION = frozenset(
     {"subscribe", "subscribe_investigation", "unsubscribe", "unsubscribe_investigation", "ack"}
 )  # fmt: skip
 """Commands that mean nothing where no session remembers them."""
+
+MOVED = "Session resumed elsewhere"
+"""Why the older connection of a session that is taken up again ends; clients know it by these words."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +77,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A conversation that has been opened."""
+    """A conversation that has been opened; `denied` is what it asked to follow, or followed, in vain."""
 
     connection: Connection
     verdict: Verdict
+    denied: list[dict[str, str]]
 
 
 class Gateway:
@@ -157,7 +161,10 @@ class Gateway:
         else:
             older = self.hub.of_session(session.id)
             if older is not None:
-                self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
+                if older.outlet.encoding.transport == "sse":
+                    # Its end has no reason, and two streams would take the session from each other for ever.
+                    self.hub.say(older, [error(Refusal(ErrorCode.CONFLICT, MOVED))])
+                self.hub.close(older, CloseCode.NORMAL, MOVED)
             verdict, lost = session.resume(call.principal, call.last_event_id)
             denied = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
         if call.voice is not None:
@@ -181,7 +188,7 @@ class Gateway:
                 "replayed": verdict.replayed,
             },
         )  # fmt: skip
-        return Opened(connection, verdict)
+        return Opened(connection, verdict, denied)
 
     def _welcome(self, session: Session, verdict: Verdict, resumed: bool, denied: list[dict[str, str]]) -> Say:
         data = {

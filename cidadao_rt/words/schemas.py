@@ -103,6 +103,7 @@ def of_http() -> dict[str, Schema]:
                 "description": "Whether nothing is missing. If false, the events are snapshots.",
             },
             "session_id": {"type": "string"},
+            "denied": {"type": "array", "items": ref("Denied"), "description": "What was asked for in vain, if any."},
         },
         ["events", "cursor", "recovered", "session_id"],
     )

@@ -258,6 +258,29 @@ async def test_a_poll_waits_and_a_newer_one_of_its_session_ends_it(serve: Serve)
         assert [event["data"]["n"] for event in (await newer)["events"]] == [0, 1]
 
 
+async def test_a_stream_is_told_that_its_session_moved(serve: Serve) -> None:
+    """The end of a stream carries no code, and who does not know why it ended comes back and takes the session away."""
+    server = await serve()
+    async with user(server) as ana, ana.listen() as older:
+        session = (await anext(older))[1]["data"]["session_id"]
+        async with ana.listen(session_id=session) as newer:
+            assert (await anext(newer))[1]["data"]["resumed"]
+            _, moved = await anext(older)
+            assert (moved["type"], moved["data"]["code"]) == ("error", "CONFLICT")
+            assert moved["data"]["message"] == "Session resumed elsewhere"
+            with pytest.raises(StopAsyncIteration):
+                await anext(older)
+
+
+async def test_a_poll_tells_at_once_what_is_lost_and_what_is_denied(serve: Serve) -> None:
+    server = await serve()
+    async with asyncio.timeout(5), user(server) as ana:
+        page = await ana.poll(after="otherepoch-5", timeout=50)
+        assert (page["recovered"], page["events"]) == (False, [])
+        page = await ana.poll(investigation_ids="inv_foreign")
+        assert page["denied"] == [{"investigation_id": "inv_foreign", "code": "NOT_FOUND"}]
+
+
 async def test_who_leaves_a_poll_gives_up_its_place_at_once(serve: Serve) -> None:
     server = await serve(limits={"connections_per_user": 1})
     async with user(server) as ana:
