@@ -95,6 +95,7 @@ class Library:
         self._folder = Path(folder) if folder else None
         self._watches = watches
         self._own: dict[str, _Source] = {}
+        self._told: dict[str, str] = {}
         for name, path in self._files().items():
             self._own[name] = self._source(path, "agents.scenarios_path")
         self._chosen: _Source | str = chosen
@@ -137,12 +138,23 @@ class Library:
             if isinstance(source, _Source):
                 source.refresh()
         try:
-            new = {name: path for name, path in self._files().items() if name not in self._own}
-            for name, path in new.items():
-                self._own[name] = self._source(path, "agents.scenarios_path")
+            files = self._files()
         except ScenarioError as error:
-            # Nothing good of it is known yet, so there is nothing to choose; it is looked at again the next time.
-            _log.error("scenario not usable", extra={"reason": str(error)})
+            files = {}
+            self._tell("", str(error))
+        for name, path in files.items():
+            if name not in self._own:
+                try:
+                    self._own[name] = self._source(path, "agents.scenarios_path")
+                except ScenarioError as error:
+                    # Nothing good of it is known yet, so it cannot be chosen; it is looked at again the next time.
+                    self._tell(name, str(error))
+
+    def _tell(self, name: str, fault: str) -> None:
+        """Log what is wrong with something new in the folder, once."""
+        if self._told.get(name) != fault:
+            self._told[name] = fault
+            _log.error("scenario not usable", extra={"reason": fault})
 
     def _files(self) -> dict[str, Path]:
         """The folder's scenarios by name; files whose stem is no name are not looked at."""
