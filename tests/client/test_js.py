@@ -96,7 +96,9 @@ async def control() -> AsyncIterator[Control]:
 def modules() -> None:
     """The npm packages of the lock file, installed once."""
     if not (JS / "node_modules" / ".package-lock.json").exists():
-        status = os.spawnvp(os.P_WAIT, need("npm"), ["npm", "ci", "--silent", "--no-audit", "--no-fund", f"--prefix={JS}"])
+        status = os.spawnvp(
+            os.P_WAIT, need("npm"), ["npm", "ci", "--silent", "--no-audit", "--no-fund", f"--prefix={JS}"]
+        )
         assert status == 0, "npm ci failed"
 
 

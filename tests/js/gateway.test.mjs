@@ -296,7 +296,7 @@ test("where the upgrade is refused twice it says so and goes on over SSE, and la
 test("a proxy that buffers streams ends in polling", async (t) => {
   const server = await gateway();
   const url = await proxy(t, server.http, { refusesUpgrade: true, buffersStreams: true });
-  const rt = open(t, url, { token: await server.token(), openSeconds: 0.5 });
+  const rt = open(t, url, { token: await server.token(), openSeconds: 1 });
   await rt.opened;
   assert.equal(rt.transport, "poll");
   const investigation = await rt.startInvestigation("q");
@@ -308,7 +308,7 @@ test("a session goes from WebSocket to SSE and on to polling, subscriptions and 
   const server = await gateway();
   const faults = {};
   const url = await proxy(t, server.http, faults);
-  const rt = open(t, url, { token: await server.token(), openSeconds: 0.5, path: "/ws/chat" });
+  const rt = open(t, url, { token: await server.token(), openSeconds: 1, path: "/ws/chat" });
   await rt.subscribe({ events: ["numbered"] });
   const session = rt.sessionId;
   const ways = [rt.transport];

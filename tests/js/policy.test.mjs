@@ -119,7 +119,7 @@ test("waits are at random up to a bound that doubles, is bounded itself, and is 
   t.after(() => (Math.random = random));
   Math.random = () => 0.5;
   const server = await scripted(t, { greets: false });
-  const rt = open(t, server.url, { ...only, backoffSeconds: 0.02, backoffMaxSeconds: 0.1, openSeconds: 0.5 });
+  const rt = open(t, server.url, { ...only, backoffSeconds: 0.02, backoffMaxSeconds: 0.1, openSeconds: 1 });
   const states = record(rt, "status");
   for (let n = 0; n < 5; n++) (await server.accept()).close(1013, "busy");
   const good = await server.accept();
@@ -129,7 +129,7 @@ test("waits are at random up to a bound that doubles, is bounded itself, and is 
   good.cut();
   const better = await server.accept();
   better.raw(welcome());
-  await new Promise((resolve) => setTimeout(resolve, 550));
+  await new Promise((resolve) => setTimeout(resolve, 1050));
   better.cut();
   await server.accept();
   const waits = states.filter(state("waiting")).map(({ retryIn }) => Math.round(retryIn * 1000));
@@ -343,7 +343,7 @@ test("subscriptions of a lost session are made again, and what they missed is as
 
 test("it beats while it is quiet, and takes two beats of silence for the end", async (t) => {
   const server = await scripted(t);
-  const rt = open(t, server.url, { ...only, heartbeatSeconds: 0.2 });
+  const rt = open(t, server.url, { ...only, heartbeatSeconds: 0.5 });
   const first = await server.accept();
   for (let n = 0; n < 3; n++) {
     const { type, correlation_id: id } = await first.received.take();

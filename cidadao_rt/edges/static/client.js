@@ -102,20 +102,22 @@ class Conversation {
   }
 
   /**
-   * Take in one message, from the stream or as the reply to a command by POST. `deliver` is what the app is to see, if anything; `settle` tells its command; `failed` is the
+   * Take in one message, from the stream or in reply to a command by POST (`replyTo` is its type). `deliver` is what the app is to see, if anything; `settle` tells its command; `failed` is the
    * error of a subscription that could not be made again.
    */
-  receive(message, isReply = false) {
+  receive(message, replyTo) {
     const { type, data = {}, id, correlation_id: correlationId } = message;
     const command = this.pending.get(correlationId);
     const before = this.cursor;
     // What is replied beside the stream says nothing about where the stream is, except that it was set back.
-    if (!isReply || type === "subscribed") this.reach(id);
+    if (!replyTo || type === "subscribed") this.reach(id);
     if (type === "connection_established") return this.#greet(message, before);
     const isEvent = typeof id === "string" && !ANSWERS.has(type);
     const known = isEvent && this.#seen.has(id);
     if (isEvent) this.#remember(id);
     let deliver = known || ANSWERS.has(type) ? undefined : message;
+    // The answer came as an event before it could be replied; what follows a subscription is no answer but news.
+    if (!command && type === "investigation_update" && replyTo && !replyTo.startsWith("subscribe")) return {};
     if (!command) return { deliver: this.#blame(message) ? undefined : deliver };
     if (command.type === "agent_chat" && type !== "agent_chat" && type !== "error") {
       command.taken = true;
@@ -305,7 +307,7 @@ function expiry(token) {
 
 // -- Transports -------------------------------------------------------------------------------------------------------
 //
-// Each is made with `request` (where, and as whom) and `on`: `data(message or array, isReply?)`, `reach(id)`, `taken(id)`, and
+// Each is made with `request` (where, and as whom) and `on`: `data(message or array, replyTo?)`, `reach(id)`, `taken(id)`, and
 // once `close({code, reason, retryMs?, unauthorized?, unreachable?, unfit?})`. After its own `close` it says no more.
 
 class WebSocketTransport {
@@ -421,7 +423,7 @@ class HttpTransport {
     if (this.ended) return;
     if (Array.isArray(body?.replies)) {
       this.on.taken(message.correlation_id);
-      for (const reply of body.replies) this.on.data(reply, true);
+      for (const reply of body.replies) this.on.data(reply, message.type);
     } else if (response.status === 401 || response.status >= 500 || body?.code === "NOT_FOUND") {
       // Nobody has read the command. A session that is unknown by now: the next connection gets another.
       const close = closeOf(response, body);
@@ -429,7 +431,7 @@ class HttpTransport {
     } else {
       const code = body?.code ?? (response.status === 413 ? "MESSAGE_TOO_LARGE" : "INTERNAL_ERROR");
       const data = { code, message: body?.message ?? `HTTP ${response.status}`, details: body?.details ?? {} };
-      this.on.data({ type: "error", data, correlation_id: message.correlation_id }, true);
+      this.on.data({ type: "error", data, correlation_id: message.correlation_id }, message.type);
     }
   }
 }
@@ -843,7 +845,7 @@ export class Client extends EventTarget {
         turn === this.#turn && act(...given);
     try {
       this.#transport = new TRANSPORTS[name](this.#request(), {
-        data: current((messages, isReply) => this.#heard(turn, messages, isReply)),
+        data: current((messages, replyTo) => this.#heard(turn, messages, replyTo)),
         reach: current((id) => this.#reach(id)),
         taken: current((id) => this.#conversation.taken(id)),
         close: (close) => this.#lost(turn, close),
@@ -923,6 +925,8 @@ export class Client extends EventTarget {
       this.#fellBackAt ??= Date.now();
       this.#probeLater();
     }
+    // A new session knows where it begins; what an earlier one dispatched may still be to acknowledge.
+    if (!data.resumed) this.#acked = this.cursor;
     if (data.server_time) this.#skewMs = Date.parse(data.server_time) - Date.now();
     if (transport !== "poll") this.#after("heartbeat", heartbeatSeconds, () => this.#beat(transport));
     this.#renewLater(this.#token);
@@ -934,11 +938,11 @@ export class Client extends EventTarget {
 
   // Being open
 
-  #heard(turn, messages, isReply = false) {
-    if (!isReply) this.#heardAt = Date.now();
+  #heard(turn, messages, replyTo) {
+    if (!replyTo) this.#heardAt = Date.now();
     for (const message of Array.isArray(messages) ? messages : [messages]) {
       // The app may have closed or cut in the middle of a batch; what is left is replayed, or nobody's.
-      if (turn === this.#turn) this.#receive(message, isReply);
+      if (turn === this.#turn) this.#receive(message, replyTo);
     }
     if (turn === this.#turn) this.#ackSoon();
   }
@@ -949,9 +953,9 @@ export class Client extends EventTarget {
     this.#ackSoon();
   }
 
-  #receive(message, isReply) {
+  #receive(message, replyTo) {
     this.#tell("frame", { direction: "in", transport: this.transport, data: message });
-    const { welcome, deliver, settle, chunk, failed } = this.#conversation.receive(message, isReply);
+    const { welcome, deliver, settle, chunk, failed } = this.#conversation.receive(message, replyTo);
     if (message.type === "going_away") this.#retryMs = waitMs(message.data?.retry_after_ms);
     if (welcome) {
       const bound = this.#boundTo();
