@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import ClientConnectionResetError, hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..memory.effects import error
@@ -167,6 +167,9 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
         return problem(away.refusal)
     except Refusal as refusal:
         return problem(refusal)
+    except ClientConnectionResetError:
+        # The client hung up before it was answered: no bug, and nobody to read this. The number is nginx's.
+        return web.Response(status=499)
 
 
 def http_status(code: ErrorCode) -> int:
