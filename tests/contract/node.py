@@ -15,6 +15,8 @@ from machine import need
 EXIT_SECONDS = 10.0
 """In which Node ends by itself once all is closed; a timer that was left behind would keep it."""
 
+OPEN_SECONDS = 1.0
+
 
 def _module() -> Path:
     spec = importlib.util.find_spec("cidadao_rt.edges")
@@ -33,6 +35,7 @@ class Workshop:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
         self._clients: dict[int, Client] = {}
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Json]] = {}
@@ -58,22 +61,25 @@ class Workshop:
 
     async def client(self, base: str, token: Token, options: Options, transport: str) -> "Client":
         """A client, not open yet. Its `transport` may be several, with commas between."""
-        if self._process is None:
-            driver = Path(__file__).with_name("client_driver.mjs")
-            self._process = await asyncio.create_subprocess_exec(
-                need("node"),
-                "--experimental-websocket",
-                "--no-warnings",
-                str(driver),
-                str(MODULE),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=1 << 24,
-            )
-            self._reading = asyncio.create_task(self._read())
+        async with self._starting:
+            if self._process is None:
+                await self._start()
         client = Client(self, next(self._numbers), base, token, options, transport)
         self._clients[client.number] = client
         return client
+
+    async def _start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            need("node"),
+            "--experimental-websocket",
+            "--no-warnings",
+            str(Path(__file__).with_name("client_driver.mjs")),
+            str(MODULE),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 24,
+        )
+        self._reading = asyncio.create_task(self._read())
 
     async def call(self, op: str, **arguments: Any) -> Json:
         """Have something done; what came of it."""
@@ -123,6 +129,8 @@ class Client:
             "batch": options.batch,
             "backoffSeconds": BACKOFF_SECONDS,
             "backoffMaxSeconds": BACKOFF_SECONDS * 10,
+            # Node 20's own WebSocket never says that a handshake was cut; only this notices.
+            "openSeconds": OPEN_SECONDS,
         }
         self._messages: asyncio.Queue[Json] = asyncio.Queue()
         self._fetching: set[asyncio.Task[None]] = set()
