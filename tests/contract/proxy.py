@@ -99,9 +99,11 @@ class Proxy:
             yield self
         finally:
             server.close()
-            self.cut()
-            for link in list(self._links):
-                await link.ended
+            # Whoever has been accepted, and not announced yet, is turned away.
+            self.refusing = True
+            while self._links:
+                self.cut()
+                await next(iter(self._links)).ended
             await server.wait_closed()
 
     def cut(self) -> None:
