@@ -32,12 +32,13 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What to follow, and how. `batch` asks for arrays."""
+    """What to follow, and how. `batch` asks for arrays; `open_seconds` is the patience of the libraries alone."""
 
     connection_type: str | None = None
     events: tuple[str, ...] | None = None
     investigation_ids: tuple[str, ...] | None = None
     batch: bool = False
+    open_seconds: float = 1.0
 
     def query(self) -> dict[str, str]:
         """As the query of a URL."""
@@ -65,7 +66,7 @@ class Driver(Protocol):
         """Connect. Returns when welcomed; raises `Ended` if there is no use in trying again."""
 
     async def next(self) -> Json:
-        """The next message that is not `CONTROL`, as an envelope. Raises `Ended`."""
+        """The next message, as an envelope. Raises `Ended`."""
 
     async def start(self, query: str) -> str:
         """Start an investigation; its id. Raises `Refused`."""
@@ -91,7 +92,8 @@ class Reader:
         """Read up to and with the first event (with an `id`) that matches."""
         while True:
             message = await self.driver.next()
-            if message.get("id") is None:
+            # A library may show a welcome that could not catch up; it has an id and is no event.
+            if message.get("id") is None or message["type"] in CONTROL:
                 continue
             self.seen.append(message)
             if matches(message):

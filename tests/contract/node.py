@@ -15,8 +15,6 @@ from machine import need
 EXIT_SECONDS = 10.0
 """In which Node ends by itself once all is closed; a timer that was left behind would keep it."""
 
-OPEN_SECONDS = 1.0
-
 
 def _module() -> Path:
     spec = importlib.util.find_spec("cidadao_rt.edges")
@@ -130,7 +128,7 @@ class Client:
             "backoffSeconds": BACKOFF_SECONDS,
             "backoffMaxSeconds": BACKOFF_SECONDS * 10,
             # Node 20's own WebSocket never says that a handshake was cut; only this notices.
-            "openSeconds": OPEN_SECONDS,
+            "openSeconds": options.open_seconds,
         }
         self._messages: asyncio.Queue[Json] = asyncio.Queue()
         self._fetching: set[asyncio.Task[None]] = set()

@@ -28,6 +28,7 @@ class Client:
             batch=options.batch,
             backoff_seconds=BACKOFF_SECONDS,
             backoff_max_seconds=BACKOFF_SECONDS * 10,
+            open_seconds=options.open_seconds,
         )
         self._rt.on_status(self._told)
 

@@ -57,7 +57,7 @@ async def works(server: Server, driver: Driver) -> None:
 async def test_configured_well_every_transport_passes(serve: Serve, drive: Drive, tmp_path: Path, name: str) -> None:
     server = await serve()
     async with asyncio.timeout(60), nginx(tmp_path, server.port, UPGRADE + STREAMS) as base:
-        async with drive(name, base, server.token()) as driver:
+        async with drive(name, base, server.token(), open_seconds=4.0) as driver:
             await driver.open()
             await works(server, driver)
             assert driver.transport == name.partition("-")[2]
@@ -69,7 +69,7 @@ async def test_without_an_upgrade_clients_end_on_a_stream(
 ) -> None:
     server = await serve()
     async with asyncio.timeout(60), nginx(tmp_path, server.port, STREAMS) as base:
-        async with drive(name, base, server.token()) as driver:
+        async with drive(name, base, server.token(), open_seconds=4.0) as driver:
             await driver.open()
             assert driver.transport == "sse"
             await works(server, driver)
@@ -81,7 +81,7 @@ async def test_where_streams_are_held_back_clients_end_on_polling(
 ) -> None:
     server = await serve()
     async with asyncio.timeout(60), nginx(tmp_path, server.port, BUFFERS) as base:
-        async with drive(name, base, server.token()) as driver:
+        async with drive(name, base, server.token(), open_seconds=4.0) as driver:
             await driver.open()
             assert driver.transport == "poll"
             await works(server, driver)
@@ -118,7 +118,7 @@ async def test_a_quiet_stream_outlives_the_proxys_patience(
     server = await serve(server={"ping_seconds": 0.3})
     impatient = UPGRADE + "proxy_read_timeout 1s; proxy_send_timeout 1s;"
     async with asyncio.timeout(60), nginx(tmp_path, server.port, impatient) as base:
-        async with drive(name, base, server.token()) as driver:
+        async with drive(name, base, server.token(), open_seconds=4.0) as driver:
             await driver.open()
             first = [connection.id for connection in server.gateway.hub]
             # It is nginx's clock that is waited for.
