@@ -98,9 +98,12 @@ class Proxy:
         try:
             yield self
         finally:
-            server.close()
-            # Whoever has been accepted, and not announced yet, is turned away.
+            # Whoever is being accepted at this moment is turned away first: asyncio cannot close under them.
             self.refusing = True
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+            await asyncio.sleep(0)
+            server.close()
             while self._links:
                 self.cut()
                 await next(iter(self._links)).ended
