@@ -74,3 +74,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   );
 }
 for (const rt of clients.values()) rt.close();
+// Who is still here by then is asked what keeps it.
+setTimeout(() => say({ leftovers: process.getActiveResourcesInfo() }), 3000).unref();

@@ -34,6 +34,7 @@ class Workshop:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._leftovers: list[str] = []
         self._clients: dict[int, Client] = {}
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Json]] = {}
@@ -54,7 +55,7 @@ class Workshop:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-            raise AssertionError("closed clients keep Node alive: a timer or a socket was left behind") from None
+            raise AssertionError(f"closed clients keep Node alive by what they left: {self._leftovers}") from None
         assert status == 0
 
     async def client(self, base: str, token: Token, options: Options, transport: str) -> "Client":
@@ -97,7 +98,9 @@ class Workshop:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             said = json.loads(line)
-            if "call" in said:
+            if "leftovers" in said:
+                self._leftovers = said["leftovers"]
+            elif "call" in said:
                 self._calls.pop(said["call"]).set_result(said)
             else:
                 self._clients[said["client"]].heard(said)
