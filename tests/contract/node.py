@@ -5,22 +5,22 @@ import contextlib
 import importlib.util
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from contract.drivers import BACKOFF_SECONDS, Ended, Json, Options, Refused, Token
 from machine import need
 
-EXIT_SECONDS = 10.0
-"""In which Node ends by itself once all is closed; a timer that was left behind would keep it."""
+EXIT_SECONDS = 20.0
+"""In which Node ends by itself once all is closed; a timer that was left behind would keep it. Node itself may wait 10 s
+for a connection that was being made."""
 
 
 def _module() -> Path:
     spec = importlib.util.find_spec("cidadao_rt.edges")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    return Path(os.environ.get("CONTRACT_CLIENT_JS") or Path(spec.submodule_search_locations[0], "static", "client.js"))
+    return Path(spec.submodule_search_locations[0], "static", "client.js")
 
 
 MODULE = _module()
