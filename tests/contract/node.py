@@ -12,8 +12,8 @@ from contract.drivers import BACKOFF_SECONDS, Ended, Json, Options, Refused, Tok
 from machine import need
 
 EXIT_SECONDS = 20.0
-"""In which Node ends by itself once all is closed; a timer that was left behind would keep it. Node itself may wait 10 s
-for a connection that was being made."""
+"""In which Node ends by itself once all is closed; a timer that was left behind would keep it. Node itself may wait
+10 s for a connection that was being made."""
 
 
 def _module() -> Path:
