@@ -81,7 +81,9 @@ class Workshop:
         self._reading = asyncio.create_task(self._read())
 
     async def call(self, op: str, **arguments: Any) -> Json:
-        """Have something done; what came of it."""
+        """Have something done; what came of it. Raises `EOFError` if Node is gone."""
+        if self._reading is not None and self._reading.done():
+            raise EOFError("Node is gone")
         number = next(self._numbers)
         self._calls[number] = asyncio.get_running_loop().create_future()
         self.tell(op, call=number, **arguments)

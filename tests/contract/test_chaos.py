@@ -163,7 +163,7 @@ async def failures_of(server: Server, drive: Any, name: str, tried: list[int], *
             try:
                 async with asyncio.timeout(40):
                     await one(server, drive, name, seed, forgets=forgets)
-            except (AssertionError, TimeoutError) as failure:
+            except (AssertionError, TimeoutError, EOFError) as failure:
                 failures.append(
                     f"CHAOS_SEED={seed} python -m pytest tests/contract/test_chaos.py -k {name}: {failure!r}"
                 )
