@@ -139,6 +139,12 @@ class Conversation {
     this.pending.set(command.id, command);
   }
 
+  /** Note when a command is sent. Who asks for the past gets it again, seen or not, and once from now on. */
+  sent(command, now) {
+    command.sentAt ??= now;
+    if (command.data.after !== undefined && !command.internal) this.#seen.clear();
+  }
+
   /** The gateway has taken this command, so that its answer will come as an event of the session. */
   taken(id) {
     const command = this.pending.get(id);
@@ -217,8 +223,6 @@ class Conversation {
     if (data.investigation_id !== undefined) {
       change = { type: type.split("_")[0], data: { investigation_ids: [data.investigation_id] } };
     }
-    // Who asks for the past asks for it again, seen or not.
-    if (data.after !== undefined) this.#seen.clear();
     delete change.data.after;
     const text = JSON.stringify(change);
     this.#changes = this.#changes.filter((earlier) => JSON.stringify(earlier) !== text).slice(1 - CHANGES);
@@ -380,19 +384,22 @@ class HttpTransport {
 
   /** Fetch, and `read` the response; all of it within `seconds`. Throws what `fetch` throws. */
   async ask(path, params, seconds, read, init = {}) {
-    const controller = new AbortController();
+    const { controller = new AbortController(), ...wanted } = init;
     this.#requests.add(controller);
     const timer = seconds === Infinity ? undefined : setTimeout(() => controller.abort(), seconds * 1000);
     try {
-      const headers = { ...init.headers, authorization: `Bearer ${this.request.token()}` };
+      const headers = { ...wanted.headers, authorization: `Bearer ${this.request.token()}` };
       const { signal } = controller;
-      const rest = { ...init, headers, signal, cache: "no-store", credentials: "omit" };
+      const rest = { ...wanted, headers, signal, cache: "no-store", credentials: "omit" };
       return await read(await this.request.fetch(this.request.httpUrl(path, params), rest));
     } finally {
       clearTimeout(timer);
       this.#requests.delete(controller);
     }
   }
+
+  /** A command was answered, which may have set the cursor back. */
+  replied() {}
 
   /** Wait, unless the transport ends. */
   pause(seconds) {
@@ -428,6 +435,7 @@ class HttpTransport {
     if (Array.isArray(body?.replies)) {
       this.on.taken(message.correlation_id);
       for (const reply of body.replies) this.on.data(reply, message.type);
+      this.replied();
     } else if (response.status === 401 || response.status >= 500 || body?.code === "NOT_FOUND") {
       // Nobody has read the command. A session that is unknown by now: the next connection gets another.
       const close = closeOf(response, body);
@@ -495,18 +503,33 @@ class PollTransport extends HttpTransport {
     );
   }
 
+  #asked = {};
+
+  /** A poll that waits past where the cursor was set back to would say nothing for a while. */
+  replied() {
+    if (this.#asked.after !== this.request.cursor()) this.#asked.controller?.abort();
+  }
+
   async #run() {
     let wait = 0; // The first says at once how things stand.
     while (!this.ended) {
       const params = this.request.httpParams();
-      const asked = { session: this.request.sessionId(), after: this.request.cursor(), at: Date.now() };
+      const controller = new AbortController();
+      const asked = { session: this.request.sessionId(), after: this.request.cursor(), at: Date.now(), controller };
       if (asked.after !== undefined) params.set("after", asked.after);
       params.set("timeout", wait);
+      this.#asked = asked;
       const read = (response) => this.#read(response, asked, wait === 0);
-      const events = await this.ask("/api/v1/events/poll", params, wait + this.request.openSeconds, read);
+      const seconds = wait + this.request.openSeconds;
+      let events = 1;
+      try {
+        events = await this.ask("/api/v1/events/poll", params, seconds, read, { controller });
+      } catch (error) {
+        if (this.ended || asked.after === this.request.cursor()) throw error;
+      }
       // A poll that ends at once without an event was ended by another of this session: two must not race.
-      if (!events && wait > 0 && Date.now() - asked.at < POLL_PAUSE_SECONDS * 1000)
-        await this.pause(POLL_PAUSE_SECONDS);
+      const isRace = !events && wait > 0 && Date.now() - asked.at < POLL_PAUSE_SECONDS * 1000;
+      if (isRace) await this.pause(POLL_PAUSE_SECONDS);
       wait = POLL_SECONDS;
     }
   }
@@ -1140,7 +1163,7 @@ export class Client extends EventTarget {
   }
 
   #write(command) {
-    command.sentAt ??= Date.now();
+    this.#conversation.sent(command, Date.now());
     this.#say(command.type, command.data, command.id);
   }
 
