@@ -273,18 +273,21 @@ test("a token is renewed before it runs out, on the same connection", async (t) 
   await Promise.all(["websocket", "sse", "poll"].map(renewed));
 });
 
-test("a session taken over elsewhere is left to the other", async (t) => {
-  const server = await gateway();
-  const token = await server.token();
-  const rt = open(t, server.http, { token });
-  await rt.opened;
-  const events = rt[Symbol.asyncIterator]();
-  const other = open(t, server.http, { token, sessionId: rt.sessionId });
-  assert.deepEqual(await events.next(), { done: true, value: undefined });
-  await other.opened;
-  await assert.rejects(rt.ping(), (error) => error instanceof ClosedError && error.code === 1000);
-  assert.equal(rt.state, "closed");
-});
+for (const [transport, batch] of [["websocket", false], ["sse", false], ["sse", true]]) {
+  test(`${transport}${batch ? ", batched" : ""}: a session taken over elsewhere is left to the other`, async (t) => {
+    const way = { transports: [transport], batch };
+    const server = await gateway();
+    const token = await server.token();
+    const rt = open(t, server.http, { token, ...way });
+    await rt.opened;
+    const events = rt[Symbol.asyncIterator]();
+    const other = open(t, server.http, { token, sessionId: rt.sessionId, ...way });
+    assert.deepEqual(await events.next(), { done: true, value: undefined });
+    await other.opened;
+    await assert.rejects(rt.ping(), (error) => error instanceof ClosedError && error.code === 1000);
+    assert.equal(rt.state, "closed");
+  });
+}
 
 test("without a WebSocket, as in Node 20, it is SSE over fetch", async (t) => {
   const server = await gateway();

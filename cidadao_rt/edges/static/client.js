@@ -26,6 +26,8 @@ const POLL_SECONDS = 25;
 const POLL_PAUSE_SECONDS = 1;
 /** Characters of one line of an event stream; a longer one is no stream of ours. */
 const LINE_CHARS = 4_194_304;
+/** After a WebSocket's error its close is waited for so long, in ms. */
+const GRACE_MS = 500;
 /** Seconds before a refresh of the token that failed is tried again. */
 const RENEW_AGAIN_SECONDS = 5;
 
@@ -39,6 +41,7 @@ const ANSWERS = new Set([
 ]);
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 const OWN_EVENTS = new Set(["message", "status", "frame"]);
+const MOVED = "Session resumed elsewhere";
 const TOKEN_REASONS = new Set(["Authentication required", "Invalid token", "Token expired"]);
 /** Codes of an `error` before the welcome that waiting may cure. */
 const PASSING = new Set(["CONNECTION_LIMIT", "OVERLOADED", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR"]);
@@ -320,6 +323,7 @@ function expiry(token) {
 
 class WebSocketTransport {
   #socket;
+  #grace;
 
   constructor(request, on) {
     const socket = new request.WebSocket(request.webSocketUrl());
@@ -336,11 +340,17 @@ class WebSocketTransport {
       on.data(message);
     };
     socket.onclose = ({ code, reason }) => {
+      clearTimeout(this.#grace);
       const text = String(reason) || `The WebSocket closed with ${code}`;
       on.close({ code, reason: text, unauthorized: code === 1008 && TOKEN_REASONS.has(text) });
     };
-    // A close follows, and it knows more; without a listener `ws` would throw.
-    socket.onerror = () => {};
+    // A close follows, and it knows more; but Node's own WebSocket leaves it out where a handshake was cut.
+    socket.onerror = () => {
+      this.#grace ??= setTimeout(() => {
+        this.close(true);
+        on.close({ code: 1006, reason: "The WebSocket broke" });
+      }, GRACE_MS);
+    };
   }
 
   send(message) {
@@ -348,6 +358,7 @@ class WebSocketTransport {
   }
 
   close(abruptly = false) {
+    clearTimeout(this.#grace);
     this.#socket.onmessage = this.#socket.onclose = null;
     if (abruptly && this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close(1000);
@@ -491,7 +502,10 @@ class EventStreamTransport extends HttpTransport {
     // Over SSE what would be a refused WebSocket is one error and the end.
     if (message.type === "error" && !this.#welcomed) this.#refusal = message.data;
     else this.#welcomed = true;
-    this.on.data(message);
+    // The end of a stream has no code: this error stands for the close that a WebSocket would get.
+    const moved = [message].flat().find(({ type, data }) => type === "error" && data.message === MOVED);
+    if (moved) this.end({ code: 1000, reason: MOVED });
+    else this.on.data(message);
   }
 }
 
