@@ -51,6 +51,9 @@ class Workshop:
             async with asyncio.timeout(EXIT_SECONDS):
                 await self._reading
                 status = await self._process.wait()
+                # Its pipe is closed a turn later than its end is known.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    await self._process.stdin.wait_closed()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
