@@ -222,15 +222,10 @@ SERVED: tuple[Operation, ...] = (
               pt="Fecha as conexões de um usuário e esquece as sessões dele. Exige o papel admin.",
               parameters=("sub",), body="Disconnection", needs_body=False,
               answers={200: Answer("Done.", "Disconnected")}, refusals=(401, 403, 413, 422, 429), security="token"),
-)  # fmt: skip
-"""What is served."""
-
-
-PLANNED: tuple[Operation, ...] = (
     Operation(method="get", path="/client.js", id="client", tag="pages", summary="The JavaScript client.",
               pt="O cliente JavaScript.", answers={200: Answer("The module.", "", "text/javascript"), **_FILE}),
     Operation(method="get", path="/client.d.ts", id="clientTypes", tag="pages", summary="Its TypeScript types.",
               pt="Os tipos TypeScript dele.",
               answers={200: Answer("The types.", "", "application/typescript"), **_FILE}),
 )  # fmt: skip
-"""Not served yet: each moves to `SERVED` when its route comes."""
+"""What is served."""
