@@ -1,5 +1,6 @@
-"""The plain HTTP pages: health, readiness, metrics, and the front page."""
+"""The plain HTTP pages: health, readiness, metrics, the front page, and the JavaScript client."""
 
+import hashlib
 import hmac
 from importlib import resources
 
@@ -15,6 +16,9 @@ from ..words.errors import ErrorCode, Refusal
 from .admission import is_local, problem
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_CLIENT = {"client.js": "text/javascript", "client.d.ts": "application/typescript"}
+"""The JavaScript client and its types. A page of any origin may import them: they hold nothing of anybody's."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -37,6 +41,7 @@ class Pages:
             web.get("/readyz", self._readyz),
             web.get(self._gateway.config.metrics.path, self._metrics),
             web.get("/", self._front),
+            *(web.get(f"/{name}", _static(name, type_)) for name, type_ in _CLIENT.items()),
         ]
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -84,6 +89,25 @@ async def add_security_headers(_: web.Request, response: web.StreamResponse) -> 
     """The headers of `SECURITY_HEADERS`, wherever the handler set none of its own."""
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+
+
+def _static(name: str, content_type: str) -> Handler:
+    """Serve one file, asked for again each time, so that a client is never older than its gateway."""
+    body = resources.files("cidadao_rt.edges").joinpath("static", name).read_bytes()
+    etag = hashlib.blake2b(body, digest_size=16).hexdigest()
+
+    async def serve(request: web.Request) -> web.Response:
+        tags = request.if_none_match or ()
+        if any(tag.value in (etag, "*") for tag in tags):
+            response = web.Response(status=304)
+        else:
+            response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        response.etag = etag
+        response.headers[hdrs.CACHE_CONTROL] = "no-cache"
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
+        return response
+
+    return serve
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -29,7 +29,8 @@ SECRET_KEYS = frozenset({"auth.jwt_secrets", "metrics.bearer_token"})
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_TAKEN_PATHS = frozenset({"/healthz", "/readyz", "/asyncapi.json", "/openapi.json", "/docs", "/client.js"})
+_TAKEN_PATHS = frozenset({"/healthz", "/readyz", "/asyncapi.json", "/openapi.json", "/docs"})
+_TAKEN_PATHS |= {"/client.js", "/client.d.ts"}
 _TAKEN_PATHS |= {f"/api/v1/{name}" for name in ("events", "events/poll", "messages")}
 _TAKEN_PATHS |= {f"{prefix}/ws{name}" for prefix in ("", "/api/v1") for name in ("", "/chat", "/investigations")}
 
