@@ -20,8 +20,10 @@ from typing import NoReturn
 import msgspec
 
 from . import __version__, logs
+from .motion.agents.library import Library
 from .words import tokens
 from .words.config import Config
+from .words.scenario_file import ScenarioError
 from .words.settings import FILE_VARIABLE, ConfigError, Settings, describe, merge, one_line
 
 PROG = "cidadao-rt"
@@ -105,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    described = describe(_settings(options))
+    settings = _settings(options)
+    _check_scenarios(settings)
+    described = describe(settings)
     if options.json:
         text = json.dumps({one.key: {"value": one.value, "source": one.source} for one in described}, indent=2)
     else:
@@ -131,7 +135,9 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = _settings(options).config
+    settings = _settings(options)
+    _check_scenarios(settings)
+    config = settings.config
     makes_secret = not config.auth.jwt_secrets
     if makes_secret:
         if not is_loopback(config.server.host):
@@ -211,6 +217,15 @@ def _read(path: str) -> bytes:
     if len(text) > FILE_BYTES:
         raise ConfigError(one_line(f"{path}: cannot be read: longer than {FILE_BYTES} bytes"))
     return text
+
+
+def _check_scenarios(settings: Settings) -> None:
+    agents = settings.config.agents
+    try:
+        Library(agents.scenario, agents.scenarios_path)
+    except ScenarioError as error:
+        key, _, rest = str(error).partition(": ")
+        raise ConfigError(one_line(f"{key} ({settings.sources[key]}): {rest}")) from None
 
 
 def _check_readable(key: str, path: str) -> None:

@@ -44,7 +44,7 @@ class Rewind(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start an investigation; `digest` tells whether a repetition asks for the same."""
+    """Start an investigation; `digest` tells whether a repetition asks for the same. No `agents`: the usual ones."""
 
     query: str
     filters: dict[str, Any]

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from ..words import envelope, messages
+from ..words.agents import DEFAULT_TEAM
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.events import INVESTIGATION_UPDATE, METRICS_UPDATE, STATE_TYPES, is_subscribable
 from ..words.limits import SlidingWindow
@@ -260,7 +261,8 @@ class Session:
 
     def _start(self, command: messages.StartInvestigation, correlation_id: str | None, now: float) -> list[Effect]:
         filters, agents = command.filters or {}, command.agents or []
-        asked = orjson.dumps([command.query, filters, agents], option=orjson.OPT_SORT_KEYS)
+        # Whoever names the default team asks for the same as whoever names nobody.
+        asked = orjson.dumps([command.query, filters, agents or DEFAULT_TEAM], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.blake2b(asked, digest_size=16).digest()
         if correlation_id is not None:
             earlier = self._starts.find(correlation_id, now)

@@ -114,6 +114,7 @@ class Exchange:
 
     async def _start(self, session: Session, start: Start, line: Line) -> None:
         self._refuse_while_draining()
+        usual = self._all.runs.team(start.filters)
         limit = self._all.limits.investigations_per_user
         if len(self._all.investigations.running_of(session.sub)) >= limit:
             raise Refusal(ErrorCode.OVERLOADED, f"More than {limit} running investigations", limit=limit)
@@ -124,7 +125,9 @@ class Exchange:
         covered = session.cover(id_)
         if covered is not None and line.connection is not None:
             self._all.hub.follow(line.connection, covered.interest)
-        await self._all.runs.start(id_, session.sub, start.query, start.filters, start.agents, start.correlation_id)
+        await self._all.runs.start(
+            id_, session.sub, start.query, start.filters, start.agents or usual, start.correlation_id
+        )
         self._answer_apart(session, line, id_, start.correlation_id)
 
     async def _cancel(self, session: Session, cancel: Cancel, line: Line) -> None:

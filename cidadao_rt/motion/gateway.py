@@ -24,6 +24,7 @@ from ..words.faults import Faults
 from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import Keyring, Principal
 from .agents.chats import Chats
+from .agents.library import Library
 from .agents.runs import Runs
 from .agents.simulator import Simulator
 from .broker import MemoryBroker
@@ -75,7 +76,10 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Gateway:
-    """One process's whole state. `clock` is the loop's, in seconds; `wall` is seconds since 1970."""
+    """One process's whole state. `clock` is the loop's, in seconds; `wall` is seconds since 1970.
+
+    Raises `ScenarioError` where a scenario that the configuration names cannot be played.
+    """
 
     def __init__(
         self,
@@ -104,7 +108,10 @@ class Gateway:
         self.hub = Hub(self.log, self.metrics, wall)
         self.faulting = Faulting(self.hub)
         self.broker = MemoryBroker(self.log, self.investigations, self.hub.deliver, wall)
-        agents = Simulator(config.agents.seed, config.agents.speed)
+        self.library = Library(
+            config.agents.scenario, config.agents.scenarios_path, watches=config.server.mode == "development"
+        )
+        agents = Simulator(config.agents.seed, config.agents.speed, self.library)
         self.runs = Runs(agents, self.broker, self.investigations)
         self.chats = Chats(agents, self.broker, self.investigations)
         self.publishing = Publishing(

@@ -163,7 +163,13 @@ class Agents(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[
         int, Meta(ge=-(2**53), le=2**53), says("What the simulator draws from; the same seed tells the same stories.")
     ] = 0
-    scenario: Annotated[Literal["padrao"], says('Which stories are told; this version has "padrao" only.')] = "padrao"
+    scenario: Annotated[
+        str,
+        says('What is played where filters.scenario names nothing: the name of a scenario, or the path of a ".toml".'),
+    ] = "padrao"
+    scenarios_path: Annotated[
+        str, says("Folder of further scenarios that filters.scenario may name by their file's name; empty: none.")
+    ] = ""
 
 
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,7 +31,7 @@ class Ping(Struct, frozen=True):
 
 
 class StartInvestigation(Struct, frozen=True):
-    """Starts an investigation. `agents` are canonical ids once validated."""
+    """Starts an investigation. `agents` are canonical ids once validated; None: whoever the scenario has work."""
 
     query: Text
     filters: dict[str, Any] | None = None
@@ -102,7 +102,7 @@ def _start(data: dict[str, Any]) -> StartInvestigation:
     check_depth(filters, "filters")
     _check_date_range(filters.get("date_range"))
     _check_min_value(filters.get("min_value"))
-    return StartInvestigation(command.query, filters, team(command.agents))
+    return StartInvestigation(command.query, filters, None if command.agents is None else team(command.agents))
 
 
 def _subscribe_one(data: dict[str, Any]) -> Subscribe:
@@ -155,10 +155,8 @@ def agent(name: str) -> str:
     return found.id
 
 
-def team(names: list[str] | None) -> list[str]:
+def team(names: list[str]) -> list[str]:
     """The canonical ids of the agents asked for, each once, in the order asked. Raises `Refusal`."""
-    if names is None:
-        return list(agents.DEFAULT_TEAM)
     if not names:
         raise Refusal.field("agents", "Invalid field: agents must name at least one agent")
     return list(dict.fromkeys(agent(name) for name in names))

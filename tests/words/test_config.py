@@ -63,7 +63,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "path": "",
     },
     "broker": {"url": "memory://"},
-    "agents": {"speed": 1.0, "seed": 0, "scenario": "padrao"},
+    "agents": {"speed": 1.0, "seed": 0, "scenario": "padrao", "scenarios_path": ""},
     "metrics": {"interval_seconds": 5.0, "bearer_token": "", "path": "/metrics"},
     "log": {"level": "info", "format": "auto"},
 }

@@ -102,8 +102,8 @@ def test_the_documents_examples_are_understood(type_: str, data: dict[str, Any],
 @pytest.mark.parametrize(
     ("type_", "data", "expected"),
     [
-        ("start_investigation", {"query": "q"}, StartInvestigation("q", {}, TEAM)),
-        ("start_investigation", {"query": "q", "filters": None, "agents": None}, StartInvestigation("q", {}, TEAM)),
+        ("start_investigation", {"query": "q"}, StartInvestigation("q", {}, None)),
+        ("start_investigation", {"query": "q", "filters": None, "agents": None}, StartInvestigation("q", {}, None)),
         ("cancel_investigation", {"investigation_id": "i"}, CancelInvestigation("i")),
         ("subscribe", {}, Subscribe(None, None, None)),
         ("subscribe", {"events": [], "investigation_ids": []}, Subscribe([], [], None)),
@@ -466,13 +466,6 @@ def test_one_agent_is_found_by_any_of_its_names() -> None:
     with pytest.raises(Refusal) as raised:
         messages.agent("gandalf")
     assert raised.value.code is ErrorCode.AGENT_UNAVAILABLE
-
-
-def test_the_default_team_is_the_callers_own() -> None:
-    """Without `agents` it is zumbi, anita and tiradentes, in a list that nobody else holds."""
-    first = messages.team(None)
-    first.append("drummond")
-    assert messages.team(None) == TEAM
 
 
 # -- nothing of what a client sends comes back ------------------------------------------------------------------------

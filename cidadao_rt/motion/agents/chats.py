@@ -82,6 +82,11 @@ class Chats:
         except asyncio.CancelledError:
             line.say([error(Refusal(ErrorCode.OVERLOADED, "The server is going away"), chat.correlation_id)])
             raise
+        except Refusal as refusal:
+            _log.warning("chat refused", extra={"session_id": session.id, "code": refusal.code})
+            say("typing", is_typing=False)
+            line.say([error(refusal, chat.correlation_id)])
+            return
         except Exception:
             # Agents may be anybody's code: the asker is told, and the conversation goes on.
             _log.exception("chat failed", extra={"session_id": session.id, "correlation_id": chat.correlation_id})

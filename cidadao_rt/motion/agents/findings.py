@@ -3,11 +3,14 @@
 `{pattern, confidence, evidence_count}` is the document's; severity, description, evidence and suppliers follow it.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ...words.agents import AGENTS
+from ...words.patterns import LABELS
+from ...words.scenario import Findings, Scenario, span
 from .anomalies import ANOMALIES
 from .case import Case, Found, Kind
 from .frauds import FRAUDS
@@ -17,51 +20,6 @@ from .readings import READINGS
 
 KINDS: Mapping[str, Mapping[str, Kind]] = MappingProxyType({**ANOMALIES, **FRAUDS, **READINGS})
 """What each agent but tiradentes can find, by pattern."""
-
-LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        "price_anomaly": "preço fora do padrão",
-        "vendor_concentration": "concentração em um fornecedor",
-        "temporal_patterns": "acúmulo de contratos no tempo",
-        "duplicate_contracts": "contratos duplicados",
-        "payment_patterns": "aditivos acima do limite",
-        "spending_trends": "tendência de gastos",
-        "vendor_behavior": "comportamento de fornecedor",
-        "seasonal_patterns": "sazonalidade dos gastos",
-        "value_distribution": "distribuição de valores",
-        "bid_rigging": "licitação combinada",
-        "phantom_vendor": "empresa de fachada",
-        "invoice_fraud": "notas fiscais suspeitas",
-        "price_fixing": "preços combinados",
-        "conflict_of_interest": "conflito de interesses",
-        "benford_law": "desvio da Lei de Benford",
-        "cartel_detection": "indício de cartel",
-        "nepotism_detection": "indício de nepotismo",
-        "financial_flow": "fluxo financeiro circular",
-        "investigation_plan": "plano de investigação",
-        "coverage_gap": "lacuna nos dados",
-        "restrictive_clause": "cláusula restritiva",
-        "copied_text": "texto copiado",
-        "legal_noncompliance": "falha de conformidade",
-        "policy_effect": "efeito da política pública",
-        "integrity_gap": "falha de integridade",
-        "value_aggregation": "mapa de valores",
-        "spending_inequality": "desigualdade de gastos",
-        "access_gap": "lacuna de acesso",
-        "spatial_inequality": "desigualdade regional",
-        "regional_cluster": "agrupamento regional",
-        "recurring_case": "caso recorrente",
-        "spending_forecast": "previsão de gastos",
-        "question_route": "encaminhamento da pergunta",
-        "citizen_guide": "guia para o cidadão",
-        "accessible_view": "página acessível",
-        "learning_activity": "atividade de aprendizagem",
-        "visual_story": "narrativa visual",
-        "public_message": "mensagem ao público",
-        "executive_summary": "resumo executivo",
-    }
-)
-"""What a person calls each pattern, in pt-BR, lower case."""
 
 # Agents that look for wrongs may be sure of one. What the others bring is context, and context
 # alone is never of high severity, since severity follows from confidence.
@@ -83,29 +41,53 @@ def severity_of(confidence: float) -> str:
     return "high" if confidence > 0.7 else "medium" if confidence > 0.4 else "low"
 
 
-def investigate(case: Case, agent: str, earlier: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+def investigate(
+    case: Case, agent: str, earlier: Sequence[tuple[str, dict[str, Any]]], scenario: Scenario
+) -> list[dict[str, Any]]:
     """The findings of one agent (canonical id), as they stand in its `agent_analysis`.
 
-    `earlier` is who found what before: tiradentes reports it. Where nothing can be found (`Case.hopeless`), the list
-    is empty.
+    `earlier` is who found what before: tiradentes reports it. Where nothing can be found (`Case.hopeless`), there are
+    only those that the scenario tells in full.
     """
-    if case.hopeless:
-        return []
-    if agent == "tiradentes":
-        return _report(case, earlier)
+    told = [
+        _finding(
+            one.pattern,
+            round(one.confidence, 2),
+            Found(one.description, one.evidence_count, copy.deepcopy(one.evidence)),
+        )
+        for one in scenario.finding
+        if one.agent == agent
+    ]
+    invented: list[dict[str, Any]] = []
+    if not case.hopeless:
+        invented = _report(case, earlier) if agent == "tiradentes" else _invented(case, agent, scenario.findings)
+    # The strongest first, as a reader wants them.
+    return sorted(invented + told, key=lambda finding: -finding["confidence"])
+
+
+def _invented(case: Case, agent: str, rules: Findings) -> list[dict[str, Any]]:
     kinds = KINDS[agent]
-    most = 3 if agent in _DETECTORS else 2
-    chosen = case.rng.sample(sorted(kinds), case.rng.randint(1, min(most, len(kinds))))
+    names = sorted(kinds if rules.patterns is None else kinds.keys() & set(rules.patterns))
+    if not names:
+        return []
+    if rules.count is None:
+        most = 3 if agent in _DETECTORS else 2
+        chosen = case.rng.sample(names, case.rng.randint(1, min(most, len(names))))
+    else:
+        # More than there are patterns: each of them again.
+        wanted = case.rng.randint(*span(rules.count))
+        chosen = [name for _ in range(wanted) for name in case.rng.sample(names, len(names))][:wanted]
     found = []
     for pattern in chosen:
-        confidence = _confidence(case, agent)
+        confidence = _confidence(case, agent, rules)
         found.append(_finding(pattern, confidence, kinds[pattern](case, confidence)))
-    # The strongest first, as a reader wants them.
-    return sorted(found, key=lambda finding: -finding["confidence"])
+    return found
 
 
-def _confidence(case: Case, agent: str) -> float:
+def _confidence(case: Case, agent: str, rules: Findings | None = None) -> float:
     least, most = (0.38, 0.97) if agent in _DETECTORS else (0.32, 0.9) if agent in _ANALYSTS else (0.3, 0.7)
+    if rules is not None and rules.confidence is not None:
+        least, most = span(rules.confidence)
     return round(case.rng.uniform(least, most), 2)
 
 

@@ -35,6 +35,10 @@ class Runs:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    def team(self, filters: Mapping[str, Any]) -> list[str]:
+        """Who works where a request names nobody. Raises `Refusal` for filters that the agents cannot serve."""
+        return list(self._agents.team(filters))
+
     async def start(
         self,
         investigation_id: str,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...words.agents import find
-from .findings import LABELS
+from ...words.patterns import LABELS
 from .personas import PERSONAS, Persona
 from .portuguese import begins, count, listed, words_of
 from .seeds import seeded
