@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from . import __version__
 from .edges import cors, pages
 from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
 from .edges.faults import FaultsEdge
 from .edges.poll import PollEdge
 from .edges.publish import PublishEdge
+from .edges.reading import ReadingEdge
+from .edges.specs import SpecsEdge
 from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
 from .motion.drain import drain
@@ -50,8 +53,9 @@ def build(config: Config) -> web.Application:
     app.on_response_prepare.append(cors.allow(admission))
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
-    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, FaultsEdge):
+    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, ReadingEdge, FaultsEdge):
         app.add_routes(edge(gateway, admission).routes())
+    app.add_routes(SpecsEdge(__version__, config.metrics.path).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
     return app

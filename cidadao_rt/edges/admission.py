@@ -114,8 +114,8 @@ class Admission:
             explicit,
             query.get("session_id"),
             query.get("last_event_id"),
-            events=_names(query.getall("events", [])),
-            investigation_ids=_names(query.getall("investigation_ids", [])),
+            events=names(query.getall("events", [])),
+            investigation_ids=names(query.getall("investigation_ids", [])),
             conflate=query.get("conflate") == "1",
             fault=query.get("fault"),
         )
@@ -169,6 +169,9 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
         return problem(away.refusal)
     except Refusal as refusal:
         return problem(refusal)
+    except web.HTTPRequestEntityTooLarge:
+        # aiohttp has stopped reading by itself, and would say so as plain text.
+        return problem(Refusal(ErrorCode.MESSAGE_TOO_LARGE, "Request is too large"))
 
 
 def http_status(code: ErrorCode) -> int:
@@ -182,13 +185,14 @@ def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
         body=orjson.dumps(error(refusal).data),
         content_type="application/json",
         status=status or http_status(refusal.code),
+        headers={hdrs.CACHE_CONTROL: "no-store"},
     )
     if response.status in (429, 503):
         response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))
     return response
 
 
-def _names(values: list[str]) -> list[str] | None:
+def names(values: list[str]) -> list[str] | None:
     """The names in a query's `?key=a,b&key=c`; None where the key is absent."""
     return [name for value in values for name in value.split(",") if name] if values else None
 

@@ -37,6 +37,12 @@ class Follow(msgspec.Struct, frozen=True):
     interest: Interest
 
 
+class Acknowledge(msgspec.Struct, frozen=True):
+    """The client has processed all that it was sent up to `offset`."""
+
+    offset: int
+
+
 class Rewind(msgspec.Struct, frozen=True):
     """Send all that is followed past `offset` again, in order."""
 
@@ -82,7 +88,7 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-Effect = Say | Snapshot | Pong | Follow | Rewind | Start | Cancel | Chat | Renew | Close
+Effect = Say | Snapshot | Pong | Follow | Acknowledge | Rewind | Start | Cancel | Chat | Renew | Close
 
 
 def error(refusal: Refusal, correlation_id: str | None = None) -> Say:

@@ -20,7 +20,10 @@ FINDINGS = 50
 
 
 class Investigation(msgspec.Struct):
-    """What is known of one investigation. Times are seconds since 1970; `finished_at` is None while it runs."""
+    """What is known of one investigation. Times are seconds since 1970; `finished_at` is None while it runs.
+
+    `number` counts them in the order in which they began.
+    """
 
     id: str
     owner: str
@@ -36,6 +39,7 @@ class Investigation(msgspec.Struct):
     findings: list[dict[str, Any]] = msgspec.field(default_factory=list)
     simulated: bool = False
     finished_at: float | None = None
+    number: int = 0
 
     def snapshot(self) -> dict[str, Any]:
         """The `data` of an `investigation_update` that tells the present state."""
@@ -64,6 +68,7 @@ class Investigations:
         self._running: dict[str, dict[str, Investigation]] = {}
         # In the order in which they finished, so the oldest is first to be forgotten.
         self._finished: dict[str, Investigation] = {}
+        self._begun = 0
 
     def __len__(self) -> int:
         return len(self._all)
@@ -149,7 +154,8 @@ class Investigations:
             return
         found = self._all.get(key)
         if found is None:
-            found = Investigation(key, draft.owner, now, now)
+            self._begun += 1
+            found = Investigation(key, draft.owner, now, now, number=self._begun)
             self._put(found)
         found.updated_at = now
         data = draft.data

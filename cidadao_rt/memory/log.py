@@ -34,13 +34,17 @@ SCAN_LIMIT = 4096
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """An event before it has its place in the log. `owner` is the user whose budget it counts on ("" for everyone)."""
+    """An event before it has its place in the log. `owner` is the user whose budget it counts on ("" for everyone).
+
+    `receipt_for` is the user who publishes it and wants to know how far it gets.
+    """
 
     topic: Topic
     owner: str
     type: str
     data: dict[str, Any]
     correlation_id: str | None = None
+    receipt_for: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: str
     body: bytes
     at: float
+    receipt_for: str | None = None
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -168,7 +173,7 @@ class Log:
         body = envelope.encode(
             draft.type, draft.data, now, id_=f"{self.epoch}-{offset}", correlation_id=draft.correlation_id
         )
-        event = Event(offset, draft.topic, draft.owner, draft.type, body, now)
+        event = Event(offset, draft.topic, draft.owner, draft.type, body, now, draft.receipt_for)
         self.head = offset
         self._keep(event)
         return event

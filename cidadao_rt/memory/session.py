@@ -22,7 +22,7 @@ from ..words.subscription import Interest, Kind, Subscription, default
 from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
 from ..words.typesets import EVERYTHING, TypeSet, only
 from . import cursor
-from .effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from .effects import Acknowledge, Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
 from .investigations import Investigation, Investigations
 from .log import Log
 from .starts import Starts
@@ -257,7 +257,7 @@ class Session:
         if acked is None or acked.epoch != self._world.log.epoch or acked.offset > self._sent:
             raise Refusal.field("id", "Invalid field: id is not a cursor that this session was sent", required=True)
         self._resume_from = max(self._resume_from, acked.offset)
-        return []
+        return [Acknowledge(acked.offset)]
 
     def _start(self, command: messages.StartInvestigation, correlation_id: str | None, now: float) -> list[Effect]:
         filters, agents = command.filters or {}, command.agents or []

@@ -62,8 +62,13 @@ class Users:
         session.detached_at = None
 
     def detach(self, session: Session, now: float) -> Session | None:
-        """No connection carries it any more. Returns the oldest detached session if that had to go for it."""
+        """No connection carries it any more. Returns the oldest detached session if that had to go for it.
+
+        A session that was dropped stays so.
+        """
         user = self.get(session.sub)
+        if session.id not in user.sessions:
+            return None
         session.detached_at = now
         user.detached[session.id] = session
         if len(user.detached) <= self._detached_sessions:
@@ -71,6 +76,16 @@ class Users:
         oldest = next(iter(user.detached.values()))
         self._forget(user, oldest)
         return oldest
+
+    def drop(self, sub: str) -> int:
+        """Forget all of a user's sessions, also those that a connection carries; returns how many there were."""
+        user = self._users.get(sub)
+        if user is None:
+            return 0
+        gone = len(user.sessions)
+        user.sessions.clear()
+        user.detached.clear()
+        return gone
 
     def expire(self, now: float) -> int:
         """Forget sessions whose time is over and users with nothing left; returns how many sessions went."""

@@ -55,15 +55,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 class Connection:
     """A live connection is in its groups and its position is the head; one behind has nothing but its position.
 
-    Times are in seconds of the loop's clock: `message_at` the last message, `heard_at` the last sign of life,
-    `progress_at` the last time its full buffer shrank to `buffered` bytes, `expires_at` the end of its token. One that
-    `conflates` is spared, while it is behind, the progress that later progress has overtaken.
+    `number` counts connections in the order in which they opened. Times are in seconds of the loop's clock: `opened_at`
+    the beginning, `message_at` the last message, `heard_at` the last sign of life, `progress_at` the last time its full
+    buffer shrank to `buffered` bytes, `expires_at` the end of its token. One that `conflates` is spared, while it is
+    behind, the progress that later progress has overtaken.
     """
 
     __slots__ = (
         "address", "answer_bytes", "answers", "buffered", "closing", "conflates", "expires_at", "groups", "heard_at",
-        "id", "interest", "live", "mark", "message_at", "outlet", "paused", "pinged_at", "position", "progress_at",
-        "queued", "session", "waiters",
+        "id", "interest", "live", "mark", "message_at", "number", "opened_at", "outlet", "paused", "pinged_at",
+        "position", "progress_at", "queued", "session", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -84,5 +85,6 @@ class Connection:
         self.groups: list[tuple[str, Any]] = []
         self.mark = 0
         self.expires_at = float("inf")
-        self.message_at = self.heard_at = self.pinged_at = self.progress_at = now
+        self.number = 0
+        self.opened_at = self.message_at = self.heard_at = self.pinged_at = self.progress_at = now
         self.buffered = 0

@@ -5,7 +5,21 @@ from typing import Protocol
 
 import msgspec
 
-from ..memory.effects import Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
+from ..memory.effects import (
+    Acknowledge,
+    Cancel,
+    Chat,
+    Close,
+    Effect,
+    Follow,
+    Pong,
+    Renew,
+    Rewind,
+    Say,
+    Snapshot,
+    Start,
+    error,
+)
 from ..memory.investigations import Investigations
 from ..memory.session import Session, Turn
 from ..memory.users import Users
@@ -46,7 +60,10 @@ class Line(Protocol):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What effects act upon. `is_draining` tells whether new work is refused; `clock` is the loop's, in seconds."""
+    """What effects act upon. `is_draining` tells whether new work is refused.
+
+    `clock` is the loop's, in seconds; `wall` is seconds since 1970.
+    """
 
     hub: Hub
     users: Users
@@ -57,6 +74,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     is_draining: Callable[[], bool]
     prolong: Callable[[Connection, Principal], None]
     clock: Callable[[], float]
+    wall: Callable[[], float]
 
 
 class Exchange:
@@ -102,6 +120,8 @@ class Exchange:
             case Chat():
                 self._chat(session, effect, line, done)
                 return True
+            case Acknowledge():
+                self._all.hub.receipts.acknowledge(session.id, effect.offset, self._all.wall())
             case Follow() if connection is not None:
                 self._all.hub.follow(connection, effect.interest)
             case Rewind() if connection is not None:

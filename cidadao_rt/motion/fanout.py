@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..memory.log import Event
+from ..memory.receipts import Receipts
 from ..words import topics
 from ..words.encodings import Encoding
 from ..words.subscription import Interest
@@ -47,9 +48,12 @@ _Filter = tuple[TypeSet, frozenset[Topic], Encoding]
 class Fanout:
     """The groups and this turn's debts. Used from one event loop only."""
 
-    def __init__(self, metrics: Metrics, cursor: Callable[[int], str]) -> None:
+    def __init__(self, metrics: Metrics, cursor: Callable[[int], str], receipts: Receipts) -> None:
         self._metrics = metrics
         self._cursor = cursor
+        self._receipts = receipts
+        # What this turn owes of events that are tracked: offset, and group.
+        self._tracked: list[tuple[int, Group]] = []
         self._channels: dict[str, dict[_Filter, Group]] = {}
         self._dirty: list[Group] = []
         self._scheduled = False
@@ -92,6 +96,9 @@ class Fanout:
 
     def deliver(self, event: Event) -> None:
         """Owe an event, just appended, to every connection at the head that follows it."""
+        is_tracked = event.receipt_for is not None
+        if event.receipt_for is not None:
+            self._receipts.track(event.offset, event.receipt_for)
         parts: dict[Encoding, bytes] = {}
         for channel in self._channels_of(event.topic, event.owner):
             for group in channel.values():
@@ -100,6 +107,8 @@ class Fanout:
                     if part is None:
                         part = parts[group.encoding] = group.encoding.part(event.body, self._cursor(event.offset))
                     self._owe(group, event.offset - 1, event.type, part)
+                    if is_tracked:
+                        self._tracked.append((event.offset, group))
 
         if self._bytes > TURN_BYTES:
             self.flush()
@@ -141,6 +150,8 @@ class Fanout:
         # holds all that the turn owes it.
         self._dirty = []
         self._bytes = 0
+        if self._tracked:
+            self._note_delivery()
         for group in dirty:
             for _, type_, _ in group.pending:
                 self._metrics.sent(type_, group.encoding.transport, len(group.members))
@@ -152,6 +163,12 @@ class Fanout:
             self._write_shared(dirty)
         for group in dirty:
             group.pending.clear()
+
+    def _note_delivery(self) -> None:
+        # Before the writes, because who is paused by one is no member afterwards.
+        for offset, group in self._tracked:
+            self._receipts.deliver(offset, ((one.session.id, one.session.sub) for one in group.members))
+        self._tracked.clear()
 
     @staticmethod
     def _write_shared(dirty: list[Group]) -> None:

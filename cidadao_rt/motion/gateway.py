@@ -131,6 +131,7 @@ class Gateway:
                 lambda: self.draining,
                 self._prolong,
                 clock,
+                wall,
             )
         )
         self._world = World(self.log, self.investigations, self.verify, rules)

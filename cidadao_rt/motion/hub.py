@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..memory.effects import Pong, Say
 from ..memory.log import Event, Log
+from ..memory.receipts import Receipts
 from ..words import envelope
 from ..words.errors import CloseCode
 from ..words.events import PROGRESS_UPDATE
@@ -40,11 +41,13 @@ class Hub:
         self._log = log
         self._metrics = metrics
         self._wall = wall
-        self._fanout = Fanout(metrics, self._cursor)
+        self.receipts = Receipts()
+        self._fanout = Fanout(metrics, self._cursor, self.receipts)
         self._connections: dict[str, Connection] = {}
         self._of_user: dict[str, dict[str, Connection]] = {}
         self._of_session: dict[str, Connection] = {}
         self._of_address: Counter[str] = Counter()
+        self._opened = 0
         self._behind: deque[Connection] = deque()
         self._pumping = False
         self.deliver = self._fanout.deliver
@@ -66,6 +69,10 @@ class Hub:
         """How many connections a user has."""
         return len(self._of_user.get(sub, ()))
 
+    def connections_of(self, sub: str) -> list[Connection]:
+        """A user's connections, the oldest first."""
+        return list(self._of_user.get(sub, {}).values())
+
     def of_session(self, session_id: str) -> Connection | None:
         """The connection that carries a session now."""
         return self._of_session.get(session_id)
@@ -76,6 +83,8 @@ class Hub:
 
     def add(self, connection: Connection, position: int, greeting: Iterable[Say]) -> None:
         """Register a connection, greet it, and deliver from `position` on."""
+        self._opened += 1
+        connection.number = self._opened
         self._connections[connection.id] = connection
         self._of_user.setdefault(connection.session.sub, {})[connection.id] = connection
         self._of_session[connection.session.id] = connection
@@ -277,6 +286,11 @@ class Hub:
                 encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in found])
             )
             self._count(found, encoding.transport)
+            if self.receipts:
+                session = (connection.session.id, connection.session.sub)
+                for event in found:
+                    if event.receipt_for is not None:
+                        self.receipts.deliver(event.offset, [session])
 
     def _without_overtaken(self, found: list[Event]) -> list[Event]:
         """Without the progress that later progress of the same investigation has made worthless (PROTOCOL 4)."""

@@ -14,7 +14,7 @@ from ..memory.investigations import Investigations
 from ..memory.log import Draft
 from ..words import messages, topics
 from ..words.errors import ErrorCode, Refusal
-from ..words.limits import SlidingWindow
+from ..words.limits import Windows
 from ..words.payloads import EVENT_BYTES, PAYLOADS, Publication, To, check_type
 from ..words.tokens import SEES_ALL, Principal
 from ..words.topics import Topic
@@ -53,7 +53,7 @@ class Publishing:
         self._cursor = cursor
         self._clock = clock
         self._done: dict[tuple[str, str], _Done] = {}
-        self._windows: dict[str, SlidingWindow] = {}
+        self._windows = Windows(1.0)
 
     async def publish(self, principal: Principal, body: bytes, key: str | None = None) -> list[str]:
         """Publish one event or a list, all or nothing; returns their cursors.
@@ -75,7 +75,7 @@ class Publishing:
             if done.digest != digest:
                 raise Refusal(ErrorCode.CONFLICT, "Idempotency-Key was used for another request")
             return done.ids
-        drafts = self._drafts(body)
+        drafts = self._drafts(body, principal.sub)
         self._check_rate(principal.sub, len(drafts), now)
         published = await self._broker.publish_all(drafts)
         ids = [self._cursor(event.offset) for event in published]
@@ -83,7 +83,7 @@ class Publishing:
             self._remember((principal.sub, key), _Done(now, digest, ids))
         return ids
 
-    def _drafts(self, body: bytes) -> list[Draft]:
+    def _drafts(self, body: bytes, publisher: str) -> list[Draft]:
         try:
             asked = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -96,12 +96,12 @@ class Publishing:
         drafts: list[Draft] = []
         for index, one in enumerate(asked):
             try:
-                drafts.append(self._draft(one, owners))
+                drafts.append(self._draft(one, owners, publisher))
             except Refusal as refusal:
                 raise Refusal(refusal.code, refusal.message, **refusal.details, index=index) from None
         return drafts
 
-    def _draft(self, asked: Any, owners: dict[str, str]) -> Draft:
+    def _draft(self, asked: Any, owners: dict[str, str], publisher: str) -> Draft:
         """One event; `owners` remembers those of investigations that begin in this very request."""
         publication = messages.convert(asked, Publication)
         check_type(publication.type, of_investigation=publication.to.investigation_id is not None)
@@ -117,7 +117,8 @@ class Publishing:
             data = {**data, "investigation_id": investigation_id}
         if len(orjson.dumps(data)) > EVENT_BYTES:
             raise Refusal(ErrorCode.MESSAGE_TOO_LARGE, f"Event is larger than {EVENT_BYTES} bytes", limit=EVENT_BYTES)
-        return Draft(topic, owner, publication.type, data, publication.correlation_id)
+        receipt_for = publisher if publication.receipt else None
+        return Draft(topic, owner, publication.type, data, publication.correlation_id, receipt_for)
 
     def _address(self, to: To, owners: dict[str, str]) -> tuple[Topic, str]:
         named = (to.investigation_id is not None, to.user_id is not None, to.everyone)
@@ -135,11 +136,7 @@ class Publishing:
         return topics.investigation(to.investigation_id), owner
 
     def _check_rate(self, sub: str, count: int, now: float) -> None:
-        window = self._windows.get(sub)
-        if window is None:
-            self._windows = {name: one for name, one in self._windows.items() if not one.is_empty(now)}
-            window = self._windows[sub] = SlidingWindow(EVENTS_PER_SECOND, 1.0)
-        retry_after = window.admit(now, count)
+        retry_after = self._windows.admit(sub, EVENTS_PER_SECOND, now, count)
         if retry_after is not None:
             raise Refusal(
                 ErrorCode.RATE_LIMIT_EXCEEDED,

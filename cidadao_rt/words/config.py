@@ -31,8 +31,11 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]
 _METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _TAKEN_PATHS = frozenset({"/healthz", "/readyz", "/asyncapi.json", "/openapi.json", "/docs"})
 _TAKEN_PATHS |= {"/client.js", "/client.d.ts"}
-_TAKEN_PATHS |= {f"/api/v1/{name}" for name in ("events", "events/poll", "messages")}
+_TAKEN_PATHS |= {f"/docs/docs.{kind}" for kind in ("js", "css", "svg")}
+_TAKEN_PATHS |= {f"/api/v1/{name}" for name in ("events", "events/poll", "messages", "investigations", "connections")}
 _TAKEN_PATHS |= {f"{prefix}/ws{name}" for prefix in ("", "/api/v1") for name in ("", "/chat", "/investigations")}
+# Below these every path stands for something that clients name as they like.
+_TAKEN_FAMILIES = tuple(f"/api/v1/{name}/" for name in ("investigations", "topics", "presence", "users", "receipts"))
 
 
 def says(description: str) -> Meta:
@@ -235,7 +238,7 @@ def faults(config: Config) -> Iterator[Fault]:
     if config.metrics.bearer_token and not re.fullmatch(r"[!-~]+", config.metrics.bearer_token):
         yield Fault("metrics.bearer_token", "must be ASCII without spaces, as a header carries it")
     path = config.metrics.path
-    if not _METRICS_PATH.fullmatch(path) or path in _TAKEN_PATHS:
+    if not _METRICS_PATH.fullmatch(path) or path in _TAKEN_PATHS or path.startswith(_TAKEN_FAMILIES):
         yield Fault("metrics.path", 'must be a path of its own such as "/metrics"')
 
 

@@ -40,3 +40,24 @@ class SlidingWindow:
     def is_empty(self, now: float) -> bool:
         """Whether nothing admitted is remembered any more, so that the window may be forgotten."""
         return not self._times or self._times[-1] <= now - self.period
+
+
+class Windows:
+    """A sliding window of `period` seconds for each name; those that are empty are forgotten."""
+
+    __slots__ = ("_period", "_windows")
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._windows: dict[str, SlidingWindow] = {}
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def admit(self, name: str, limit: int, now: float, count: int = 1) -> float | None:
+        """As `SlidingWindow.admit`, for one name. `limit` holds from its first admission until it is forgotten."""
+        window = self._windows.get(name)
+        if window is None:
+            self._windows = {key: one for key, one in self._windows.items() if not one.is_empty(now)}
+            window = self._windows[name] = SlidingWindow(limit, self._period)
+        return window.admit(now, count)

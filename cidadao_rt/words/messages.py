@@ -22,6 +22,8 @@ TEXT_LENGTH = 4000
 DEPTH = 16
 """Levels of nesting in data that passes through; deeper is `INVALID_REQUEST`."""
 
+DATE_RANGE = r"^\d{4}-\d\d-\d\d/\d{4}-\d\d-\d\d$"
+
 T = TypeVar("T")
 Text = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH)]
 
@@ -33,9 +35,27 @@ class Ping(Struct, frozen=True):
 class StartInvestigation(Struct, frozen=True):
     """Starts an investigation. `agents` are canonical ids once validated; None: whoever the scenario has work."""
 
-    query: Text
-    filters: dict[str, Any] | None = None
-    agents: list[str] | None = None
+    query: Annotated[Text, Meta(description="What to investigate; not only spaces.")]
+    filters: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Others than these pass through, nested at most 16 levels.",
+            extra_json_schema={
+                "properties": {
+                    "date_range": {
+                        "type": ["string", "null"],
+                        "pattern": DATE_RANGE,
+                        "description": "Two ISO dates in order.",
+                    },
+                    "min_value": {"type": ["number", "null"], "minimum": 0, "description": "In reais."},
+                }
+            },
+        ),
+    ] = None
+    agents: Annotated[
+        list[str] | None,
+        Meta(description="Ids or aliases, without regard to case, - and _. Without: zumbi, anita, tiradentes."),
+    ] = None
 
 
 class CancelInvestigation(Struct, frozen=True):
@@ -49,7 +69,7 @@ class Subscribe(Struct, frozen=True):
 
     events: list[str] | None = None
     investigation_ids: list[str] | None = None
-    after: str | None = None
+    after: Annotated[str | None, Meta(description="A cursor; all that is followed past it is sent again.")] = None
 
 
 class Unsubscribe(Struct, frozen=True):
@@ -69,7 +89,7 @@ class AgentChat(Struct, frozen=True):
     """Says something to an agent."""
 
     message: Text
-    agent: str | None = None
+    agent: Annotated[str | None, Meta(description="Needed except on /ws/chat, whose URL may name it.")] = None
     context: Context | None = None
 
 
@@ -85,7 +105,9 @@ class Authenticate(Struct, frozen=True):
     token: str
 
 
-class _OneInvestigation(Struct, frozen=True):
+class OneInvestigation(Struct, frozen=True):
+    """Names the one investigation that a short form is about."""
+
     investigation_id: str
 
 
@@ -106,28 +128,36 @@ def _start(data: dict[str, Any]) -> StartInvestigation:
 
 
 def _subscribe_one(data: dict[str, Any]) -> Subscribe:
-    return Subscribe(investigation_ids=[convert(data, _OneInvestigation).investigation_id])
+    return Subscribe(investigation_ids=[convert(data, OneInvestigation).investigation_id])
 
 
 def _unsubscribe_one(data: dict[str, Any]) -> Unsubscribe:
-    return Unsubscribe(investigation_ids=[convert(data, _OneInvestigation).investigation_id])
+    return Unsubscribe(investigation_ids=[convert(data, OneInvestigation).investigation_id])
 
 
 def _plain(struct: type[Any]) -> Callable[[dict[str, Any]], Any]:
     return lambda data: convert(data, struct)
 
 
+COMMANDS: dict[str, type[Struct]] = {
+    "ping": Ping,
+    "start_investigation": StartInvestigation,
+    "cancel_investigation": CancelInvestigation,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "subscribe_investigation": OneInvestigation,
+    "unsubscribe_investigation": OneInvestigation,
+    "agent_chat": AgentChat,
+    "ack": Ack,
+    "authenticate": Authenticate,
+}
+"""What the `data` of each command is on the wire."""
+
 _DECODERS: dict[str, Callable[[dict[str, Any]], Command]] = {
-    "ping": _plain(Ping),
+    **{type_: _plain(struct) for type_, struct in COMMANDS.items()},
     "start_investigation": _start,
-    "cancel_investigation": _plain(CancelInvestigation),
-    "subscribe": _plain(Subscribe),
-    "unsubscribe": _plain(Unsubscribe),
     "subscribe_investigation": _subscribe_one,
     "unsubscribe_investigation": _unsubscribe_one,
-    "agent_chat": _plain(AgentChat),
-    "ack": _plain(Ack),
-    "authenticate": _plain(Authenticate),
 }
 
 CLIENT_TYPES = frozenset(_DECODERS)
@@ -181,7 +211,7 @@ def check_depth(data: dict[str, Any], field: str) -> None:
 def _check_date_range(value: Any) -> None:
     if value is None:
         return
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d/\d{4}-\d\d-\d\d", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(DATE_RANGE, value, re.ASCII):
         try:
             first, last = (date.fromisoformat(part) for part in value.split("/"))
         except ValueError:

@@ -1,4 +1,4 @@
-"""What a published event must have, by type; and which types may be published at all.
+"""What requests over HTTP must have: a published event, by its type, and which types may be published at all.
 
 What an event of a known type lacks or has wrong is refused like any client message; keys beyond these pass through.
 Source: PROTOCOL 4 "Events", 8 "Publish"; the API document, "Tipos de Mensagem".
@@ -94,12 +94,19 @@ class To(Struct, frozen=True):
 
 
 class Publication(Struct, frozen=True):
-    """One event to publish."""
+    """One event to publish. With `receipt` its publisher can ask later how far it got."""
 
     to: To
     type: str
     data: dict[str, Any]
     correlation_id: Annotated[str, Meta(max_length=128)] | None = None
+    receipt: bool = False
+
+
+class Disconnection(Struct, frozen=True):
+    """Why an administrator disconnects a user, for that user to read."""
+
+    reason: Annotated[str, Meta(max_length=100)] | None = None
 
 
 def check_type(type_: str, *, of_investigation: bool) -> None:

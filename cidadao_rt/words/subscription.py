@@ -61,6 +61,11 @@ class Interest(msgspec.Struct, frozen=True):
     skip: frozenset[Topic]
     topics: Mapping[Topic, TypeSet]
 
+    def follows(self, topic: Topic, owner: str) -> bool:
+        """Whether some type of this topic's events is followed; `owner` is its owner, for an investigation."""
+        is_own = owner == self.owner and topics.investigation_id(topic) is not None and topic not in self.skip
+        return topic in self.topics or (is_own and bool(self.own))
+
     def wants(self, topic: Topic, owner: str, type_: str) -> bool:
         """Whether one event is among those followed. The definition; the log and the hub are faster ways to it."""
         named = self.topics.get(topic)

@@ -27,6 +27,12 @@ def session(session_id: str) -> Topic:
     return Topic("session:" + session_id)
 
 
+def is_topic(text: str) -> bool:
+    """Whether `text` is a topic of one of the four kinds, whoever or whatever it names."""
+    kind, _, name = text.partition(":")
+    return text == EVERYONE or (kind in ("investigation", "user", "session") and bool(name))
+
+
 def investigation_id(topic: Topic) -> str | None:
     """The id of the investigation that a topic belongs to, or None for the other kinds."""
     return topic[len(_INVESTIGATION) :] if topic.startswith(_INVESTIGATION) else None

@@ -150,3 +150,13 @@ def test_a_row_of_events_is_refused_as_a_whole() -> None:
     inv = all_.get("inv")
     assert inv is not None
     assert inv.progress == 50
+
+
+def test_they_are_numbered_as_they_begin_whatever_the_clock_says() -> None:
+    investigations = Investigations()
+    for id_, now in (("a", 5.0), ("b", 5.0), ("c", 1.0)):
+        draft = Draft(topics.investigation(id_), "ana", "note", {})
+        for _ in range(2):
+            investigations.check_all([draft, draft])
+            investigations.apply(draft, now)
+    assert [(found.id, found.number) for found in investigations.of("ana")] == [("c", 3), ("b", 2), ("a", 1)]

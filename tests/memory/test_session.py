@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cidadao_rt.memory.effects import (
+    Acknowledge,
     Cancel,
     Chat,
     Close,
@@ -410,8 +411,8 @@ def test_who_starts_an_investigation_that_nothing_covers_follows_it(scene: Scene
 def test_an_ack_is_where_a_resume_continues(scene: Scene) -> None:
     for _ in range(3):
         scene.publish("inv")
-    assert scene.send("ack", {"id": scene.cursor(2)}) == []
-    assert scene.send("ack", {"id": scene.cursor(1)}) == [], "lower than before: ignored"
+    assert scene.send("ack", {"id": scene.cursor(2)}) == [Acknowledge(2)]
+    assert scene.send("ack", {"id": scene.cursor(1)}) == [Acknowledge(1)], "lower than before: no step back"
     verdict, lost = scene.session.resume(scene.principal, None)
     assert (verdict.offset, verdict.recovered, verdict.replayed, lost) == (2, True, 1, [])
 

@@ -60,6 +60,19 @@ def test_past_the_limit_the_oldest_detached_session_goes() -> None:
     assert users.session("ana", "s1", 302.0) is three[1]
 
 
+def test_dropped_sessions_are_gone_also_when_their_connections_end_later() -> None:
+    users = Users(**USERS)
+    attached, detached, others = session(users, "s1"), session(users, "s2"), session(users, "s3", "bia")
+    users.detach(detached, 0.0)
+    assert users.drop("ana") == 2
+    assert users.drop("nobody") == 0
+    assert [users.session("ana", id_, 0.0) for id_ in ("s1", "s2")] == [None, None]
+    assert users.detach(attached, 1.0) is None
+    assert users.session("ana", "s1", 1.0) is None
+    assert users.session("bia", "s3", 1.0) is others
+    assert users.expire(1e9) == 0
+
+
 @pytest.mark.parametrize("keep", ["window", "starts", "chats", "session"])
 def test_a_user_is_forgotten_only_when_it_changes_no_answer(keep: str) -> None:
     """Nobody escapes a limit by leaving, and no start is done twice because its user was away."""

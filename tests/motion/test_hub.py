@@ -87,6 +87,7 @@ class Stage:
         self.metrics = Metrics()
         self.hub = Hub(self.log, self.metrics, lambda: 0.0)
         self.published: list[Event] = []
+        self.peers: dict[str, Peer] = {}
         self.count = 0
 
     def interest(self, rng: Random, sub: str, session_id: str) -> Interest:
@@ -113,7 +114,7 @@ class Stage:
         world = World(self.log, Investigations(), lambda _: principal)
         kind = Kind(ConnectionType.GENERAL)
         session = Session(f"s{self.count}", kind, principal, world, SlidingWindow(100, 60), Starts())
-        peer = Peer(self.hub, encoding, room)
+        peer = self.peers[session.id] = Peer(self.hub, encoding, room)
         connection = Connection(f"c{self.count}", session, peer, "127.0.0.1", 0.0)
         if interest is not None:
             connection.interest = interest
@@ -121,10 +122,26 @@ class Stage:
         return connection, peer
 
     def publish(self, topic: topics.Topic = topics.EVERYONE, type_: str = "red", pad: int = 0) -> Event:
-        event = self.log.append(Draft(topic, TOPICS[topic], type_, {"pad": "x" * pad}), 0.0)
+        receipt_for = "backend" if self.log.head % 2 else None
+        draft = Draft(topic, TOPICS[topic], type_, {"pad": "x" * pad}, receipt_for=receipt_for)
+        event = self.log.append(draft, 0.0)
         self.published.append(event)
         self.hub.deliver(event)
         return event
+
+    def check_receipts(self) -> None:
+        """Every event with a receipt was delivered to exactly the sessions whose peers have been handed it."""
+        handed: dict[int, set[str]] = {event.offset: set() for event in self.published}
+        for session_id, peer in self.peers.items():
+            for offset in peer.events:
+                handed[offset].add(session_id)
+        for event in self.published:
+            found = self.hub.receipts.find(event.offset)
+            if event.receipt_for is None:
+                assert found is None
+            else:
+                assert found is not None
+                assert found.delivered.keys() == handed[event.offset]
 
 
 class Expected:
@@ -254,6 +271,9 @@ async def test_the_position_tells_what_was_sent_at_every_moment(seed: int) -> No
             await turn()
             for one in crowd:
                 one.check()
+        if rng.random() < 0.1:
+            stage.check_receipts()
+    stage.check_receipts()
     # In the end all are at the head.
     for _ in range(100):
         for one in crowd:
@@ -265,6 +285,7 @@ async def test_the_position_tells_what_was_sent_at_every_moment(seed: int) -> No
         assert stage.hub.position(one.connection) == stage.log.head
         assert not one.connection.answers
     assert stage.hub.behind == 0
+    stage.check_receipts()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -291,6 +312,7 @@ async def test_with_a_log_that_trims_one_is_sent_a_prefix_without_gaps_or_away(s
         if one.peer.closed is not None:
             assert one.peer.closed == (1013, "Too slow: events were lost")
             assert one.connection not in list(stage.hub)
+    stage.check_receipts()
     assert any(one.peer.closed for one in crowd)
     assert not all(one.peer.closed for one in crowd)
 

@@ -155,6 +155,10 @@ def test_config_toml_says_of_every_key_what_its_description_says() -> None:
         ({"metrics__path": "/"}, "metrics.path", None),
         ({"metrics__path": "/{name}"}, "metrics.path", None),
         ({"metrics__path": "/healthz"}, "metrics.path", None),
+        ({"metrics__path": "/api/v1/connections"}, "metrics.path", None),
+        ({"metrics__path": "/api/v1/investigations"}, "metrics.path", None),
+        ({"metrics__path": "/api/v1/investigations/inv"}, "metrics.path", None),
+        ({"metrics__path": "/api/v1/topics/everyone/history"}, "metrics.path", None),
     ],
 )
 def test_what_is_impossible_is_named_by_its_key(keys: dict[str, Any], key: str, item: int | None) -> None:

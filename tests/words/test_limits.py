@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cidadao_rt.words.limits import SlidingWindow
+from cidadao_rt.words.limits import SlidingWindow, Windows
 
 STEP = 1 / 1024
 limits = st.integers(1, 5)
@@ -99,3 +99,14 @@ def test_a_window_slides() -> None:
 def test_the_numbers_can_be_read_back(name: str) -> None:
     """The answer to a refused message tells the limit it ran into, so the window knows its own."""
     assert getattr(SlidingWindow(7, 7.0), name) == 7
+
+
+def test_each_name_has_a_window_of_its_own_and_the_empty_ones_go() -> None:
+    windows = Windows(10.0)
+    assert [windows.admit("a", 2, 0.0) for _ in range(3)] == [None, None, 10.0]
+    assert windows.admit("b", 2, 5.0, 2) is None
+    assert windows.admit("b", 2, 5.0) == 10.0
+    assert len(windows) == 2
+    assert windows.admit("c", 2, 10.0) is None
+    assert len(windows) == 2, "a's is over, b's is not"
+    assert [windows.admit("a", 1, 10.0) for _ in range(2)] == [None, 10.0]

@@ -234,3 +234,22 @@ def test_naming_none_changes_nothing() -> None:
     assert start.add([], EVERYTHING) == start
     assert start.subtract([], EVERYTHING) == start
     assert start.without([]) == start
+
+
+def test_a_topic_is_followed_by_its_name_or_among_all_own() -> None:
+    """Whoever asks who follows a topic means any type of it."""
+    mine, left, foreign = (topics.investigation(name) for name in ("m1", "m2", "f1"))
+    interest = (
+        Subscription()
+        .add_own(only("a"))
+        .subtract([("m2", True)], EVERYTHING)
+        .add([("f1", False)], only("b"))
+        .interest(ME, "s")
+    )
+    assert interest.follows(mine, ME)
+    assert not interest.follows(left, ME)
+    assert interest.follows(foreign, OTHER)
+    assert not interest.follows(mine, OTHER)
+    assert [interest.follows(topics.user(sub), "") for sub in (ME, OTHER)] == [True, False]
+    assert interest.follows(topics.EVERYONE, "")
+    assert not Subscription().interest(ME, "s").follows(mine, ME)

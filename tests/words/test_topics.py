@@ -25,3 +25,10 @@ def test_an_investigations_topic_gives_its_id_back(name: str) -> None:
     assert topics.investigation_id(topics.investigation(name)) == name
     for topic in (topics.user(name), topics.session(name), topics.EVERYONE):
         assert topics.investigation_id(topic) is None
+
+
+def test_a_topic_has_a_kind_and_where_it_needs_one_a_name() -> None:
+    for topic in (topics.investigation("a"), topics.user("a:b"), topics.session("everyone"), topics.EVERYONE):
+        assert topics.is_topic(topic)
+    for text in ("", "user", "user:", "everyone:", "everyone:a", "own:a", "User:a", " everyone"):
+        assert not topics.is_topic(text)
