@@ -22,6 +22,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tls_key": "",
         "trusted_proxies": [],
         "mode": "production",
+        "console": True,
         "ping_seconds": 25.0,
         "slow_reader_seconds": 60.0,
     },
@@ -158,6 +159,7 @@ def test_config_toml_says_of_every_key_what_its_description_says() -> None:
         ({"metrics__path": "/api/v1/connections"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/investigations"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/investigations/inv"}, "metrics.path", None),
+        ({"metrics__path": "/console/main.js"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/topics/everyone/history"}, "metrics.path", None),
     ],
 )
