@@ -197,7 +197,7 @@ def test_every_count_is_positive_and_every_duration_finite() -> None:
     may_be_zero = {"drain_seconds", "leeway_seconds", "port", "seed"}
     for section, keys in DEFAULTS.items():
         for key, default in keys.items():
-            if isinstance(default, int | float):
+            if isinstance(default, int | float) and not isinstance(default, bool):
                 refused = [-1, True, "1"] if key != "seed" else [True, "1", 1.5]
                 refused += [float("nan"), float("inf")] + [0] * (key not in may_be_zero)
                 for value in refused:

@@ -4,7 +4,7 @@ import { announce, byId, onFrame, write } from "./dom.js";
 import { inLanguage, number, t } from "./words.js";
 
 /** Characters of an id that are shown; the whole stands in its title. */
-const SHOWN = 14;
+const SHOWN = 12;
 const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long polling" };
 
 export function facts(link) {
@@ -26,12 +26,15 @@ export function facts(link) {
   link.addEventListener("back", ({ detail }) => {
     announce(detail.resumed ? t("said.replayed", { count: detail.replayed }) : t("said.open"));
   });
-  setInterval(() => link.state === "waiting" && show(), 250);
+  setInterval(() => (link.state === "waiting" || link.state === "connecting") && show(), 250);
   inLanguage(show);
 }
 
 function sentence(link) {
   if (link.state === "open") return t("state.open", { transport: NAMES[link.transport] ?? "" });
+  const away = (link.awayUntil - Date.now()) / 1000;
+  if (away > 0) return t("state.away", { seconds: number(away, 1) });
+  if (link.state === "closed") return `${t("state.closed")}: ${link.reason ?? ""}`;
   if (link.state !== "waiting") return t(`state.${link.state}`);
   if (link.retryAt === undefined) return t("state.connecting");
   return t("state.waiting", { seconds: number(Math.max(0, (link.retryAt - Date.now()) / 1000), 1) });
@@ -39,7 +42,7 @@ function sentence(link) {
 
 function showId(name, id) {
   const node = byId(`fact-${name}`);
-  const short = id === undefined ? "–" : id.length > SHOWN ? `${id.slice(0, 6)}…${id.slice(-7)}` : id;
+  const short = id === undefined ? "–" : id.length > SHOWN ? `${id.slice(0, 5)}…${id.slice(-6)}` : id;
   write(node, short);
   node.title = id ?? "";
 }

@@ -15,6 +15,7 @@ const FAULTS = {
   "limit:messages": "limit:messages",
   "limit:connections": "limit:connections",
 };
+const AWAY_SECONDS = 5;
 const FOR_EVERYONE = new Set(["limit:connections"]);
 
 export function faults(link, setup) {
@@ -56,6 +57,7 @@ export function faults(link, setup) {
     });
 
   byId("cut").addEventListener("click", () => link.cut());
+  byId("away").addEventListener("click", () => link.cut(AWAY_SECONDS));
   byId("fault-tools").hidden = told.hidden = !setup.development;
   byId("faults-forbidden").hidden = setup.development;
   for (const [name, fault] of Object.entries(FAULTS)) {

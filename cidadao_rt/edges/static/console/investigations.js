@@ -39,8 +39,18 @@ export class Investigations {
 
   /** Read what there is already; after a loss, what stands now. Throws `Problem`. */
   async read() {
-    const { investigations } = await this.#link.api(`/api/v1/investigations?limit=${SHOWN}`);
-    for (const found of investigations.reverse()) this.#update(found);
+    const before = [...this.#all.keys()];
+    const { investigations, next } = await this.#link.api(`/api/v1/investigations?limit=${SHOWN}&shared=1`);
+    const there = new Set(investigations.map((found) => found.investigation_id));
+    // What the gateway no longer knows, perhaps because it is another one by now, will never end here.
+    if (next === null) for (const id of before) if (!there.has(id)) this.#remove(this.#all.get(id));
+    for (const found of investigations.reverse()) {
+      this.#update(found);
+      // What came live meanwhile may stand in another order.
+      this.#list.prepend(this.#get(found.investigation_id).card.article);
+    }
+    const newest = this.#all.get(investigations.at(-1)?.investigation_id);
+    if (newest && !this.#list.querySelector("details[open]")) newest.card.details.open = true;
     const open = [...this.#all.values()].filter((one) => one.card.details.open);
     await Promise.all(open.map((one) => this.#load(one)));
   }
@@ -48,9 +58,11 @@ export class Investigations {
   /** Take in one message, if it is about an investigation. */
   take({ type, data, id }) {
     if (typeof data?.investigation_id !== "string") return;
+    const isNew = !this.#all.has(data.investigation_id);
     if (type === "investigation_update") this.#update(data);
     else if (type === "progress_update") this.#update({ ...data, progress: data.overall_progress });
     else if (type === "agent_analysis") this.#found(this.#get(data.investigation_id), data, id);
+    if (isNew) this.#feature(this.#all.get(data.investigation_id));
   }
 
   #get(id) {
@@ -58,14 +70,18 @@ export class Investigations {
     if (one === undefined) {
       one = { id, status: "started", progress: 0, stages: {}, findings: [], count: 0, seen: new Set() };
       one.card = this.#card(one);
-      // What comes last is what one wants to see; of the others, only what still runs stays open.
-      for (const other of this.#all.values()) if (FINAL.has(other.status)) other.card.details.open = false;
-      one.card.details.open = true;
       this.#all.set(id, one);
       this.#list.prepend(one.card.article);
       this.#forget();
     }
     return one;
+  }
+
+  /** What came last is what one wants to see; of the others, only what still runs stays open. */
+  #feature(one) {
+    if (one === undefined) return;
+    for (const other of this.#all.values()) if (FINAL.has(other.status)) other.card.details.open = false;
+    one.card.details.open = true;
   }
 
   #update(data) {
@@ -121,8 +137,13 @@ export class Investigations {
     this.#trimmed = true;
     const every = [...this.#all.values()];
     const gone = every.find(({ status }) => FINAL.has(status)) ?? every[0];
-    this.#all.delete(gone.id);
-    gone.card.article.remove();
+    this.#remove(gone);
+  }
+
+  #remove(one) {
+    this.#all.delete(one.id);
+    one.card.article.remove();
+    this.#show();
   }
 
   // What is seen
@@ -152,12 +173,15 @@ export class Investigations {
       part.stages.append(el("div", {}, label, el("dd", {}, bar, done)));
       part[stage] = { bar, label, done };
     }
-    part.rows = el("tbody");
+    // Roles, because on a narrow page rows are no table rows to the browser.
+    part.rows = el("tbody", { role: "rowgroup" });
     part.heads = ["agent", "pattern", "severity", "confidence", "evidence", "description"].map((key) =>
-      el("th", { scope: "col", "data-key": key }),
+      el("th", { scope: "col", role: "columnheader", "data-key": key }),
     );
     part.caption = el("caption", { class: "hidden" });
-    part.table = el("table", { class: "findings", hidden: true }, part.caption, el("thead", {}, el("tr", {}, ...part.heads)), part.rows);
+    const head = el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...part.heads));
+    const table = el("table", { class: "findings", role: "table" }, part.caption, head, part.rows);
+    part.table = el("div", { class: "scroll rows", role: "group", tabindex: 0, "aria-labelledby": name, hidden: true }, table);
     part.none = el("p", { class: "empty" });
     part.bound = el("p", { class: "bound", hidden: true });
     part.details = el("details", { class: "more" }, part.summary, part.stages, part.none, part.table, part.bound);
@@ -231,14 +255,14 @@ export class Investigations {
 
   #row(finding) {
     const severity = LEVELS.has(finding.severity) ? finding.severity : "";
-    const cell = (key, child, attributes = {}) => el("td", { "data-label": t(key), ...attributes }, child);
+    const cell = (key, child, attributes = {}) => el("td", { role: "cell", "data-label": t(key), ...attributes }, child);
     const confidence = typeof finding.confidence === "number" ? percent(finding.confidence) : "–";
     const evidence = typeof finding.evidence_count === "number" ? number(finding.evidence_count) : "–";
     return el(
       "tr",
-      { lang: "pt-BR" },
+      { lang: "pt-BR", role: "row" },
       cell("agent", this.#agents.get(finding.agent)?.name ?? text(finding.agent)),
-      cell("pattern", el("code", {}, text(finding.pattern))),
+      cell("pattern", el("code", {}, ...breakable(text(finding.pattern)))),
       cell("severity", el("span", { class: "severity", "data-severity": severity }, severity ? t(`severity.${severity}`) : text(finding.severity) || "–")),
       cell("confidence", confidence, { class: "figure" }),
       cell("evidence", evidence, { class: "figure" }),
@@ -259,6 +283,11 @@ export class Investigations {
   watch(id) {
     this.#get(id).watched = true;
   }
+}
+
+/** A name that may break after each underscore. */
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
 }
 
 function initials(name) {

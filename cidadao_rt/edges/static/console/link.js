@@ -24,6 +24,8 @@ export class Link extends EventTarget {
   userId;
   latency;
   retryAt;
+  reason;
+  awayUntil = 0;
   recovered;
   counts = { received: 0, resumes: 0, replayed: 0, duplicates: 0 };
   #setup;
@@ -69,8 +71,8 @@ export class Link extends EventTarget {
     const options = { transports: [transport], sessionId: earlier?.sessionId, lastEventId: earlier?.cursor };
     const client = connect(location.origin, {
       ...options,
-      token: this.#setup.gives_token ? () => this.#fresh() : sessionStorage.getItem(STORED_TOKEN),
-      backoffMaxSeconds: 5,
+      token: () => this.#fresh(),
+      backoffMaxSeconds: this.#setup.development ? 2 : 30,
       maxBuffered: 50_000,
     });
     this.#client = client;
@@ -82,9 +84,10 @@ export class Link extends EventTarget {
     client.addEventListener("status", current((status) => this.#status(status)));
   }
 
-  /** Lose the connection; the client comes back by itself. */
-  cut() {
+  /** Lose the connection, and stay away for so many seconds (fewer than the client waits for a token, 10). */
+  cut(seconds = 0) {
     this.#client.cut();
+    this.awayUntil = Date.now() + seconds * 1000;
   }
 
   /** A command; resolves with what answers it. */
@@ -103,6 +106,8 @@ export class Link extends EventTarget {
   }
 
   async #fresh() {
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, this.awayUntil - Date.now())));
+    if (!this.#setup.gives_token) return sessionStorage.getItem(STORED_TOKEN);
     const { token } = await ask("/console/token", {});
     this.#token = token;
     return token;
@@ -153,6 +158,7 @@ export class Link extends EventTarget {
     const before = this.state;
     this.state = state;
     this.transport = transport;
+    this.reason = reason;
     this.retryAt = state === "waiting" && retryIn !== undefined ? Date.now() + retryIn * 1000 : undefined;
     if (state === "open") this.#ping();
     else this.latency = undefined;
