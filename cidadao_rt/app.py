@@ -46,7 +46,7 @@ def build(config: Config) -> web.Application:
     gateway = Gateway(config)
     admission = Admission(gateway, config.server.trusted_proxies, config.auth.allowed_origins)
     app = web.Application(
-        middlewares=[pages.measure(gateway.metrics), cors.preflight(admission), answer_refusals],
+        middlewares=[pages.measure(gateway.metrics), cors.preflight(admission), answer_refusals(gateway.metrics)],
         client_max_size=REQUEST_BYTES + 1,
     )
     app[GATEWAY] = gateway

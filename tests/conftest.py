@@ -85,9 +85,10 @@ class Client:
 class Server:
     """A running gateway."""
 
-    def __init__(self, gateway: Gateway, port: int) -> None:
+    def __init__(self, gateway: Gateway, port: int, http_server: web.Server) -> None:
         self.gateway = gateway
         self.port = port
+        self.http_server = http_server
         self.http = f"http://127.0.0.1:{port}"
 
     def token(self, sub: str = "ana", *, ttl: float = 600, **claims: Any) -> str:
@@ -145,7 +146,8 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
         await runner.setup()
         runners.append(runner)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return Server(app[GATEWAY], runner.addresses[0][1])
+        assert runner.server is not None
+        return Server(app[GATEWAY], runner.addresses[0][1], runner.server)
 
     yield start
     for runner in runners:

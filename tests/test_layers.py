@@ -1,6 +1,8 @@
 """The layers of docs/design.md hold: a module imports its own layer or those below, and the pure ones stay pure."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import cidadao_rt
 
 ROOT = Path(cidadao_rt.__file__).parent
 LAYERS = ["words", "memory", "motion", "edges", "top"]
+BESIDE = "client"
 IMPURE = {"aiohttp", "asyncio", "logging", "os", "random", "secrets", "socket", "threading", "time", "uuid"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
@@ -31,12 +34,17 @@ def imports(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if BESIDE not in path.relative_to(ROOT).parts],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_a_module_imports_its_own_layer_or_those_below(path: Path) -> None:
     own = layer(path.relative_to(ROOT).parts)
     for name in imports(path):
         parts = tuple(name.split("."))
         if parts[0] == "cidadao_rt":
+            assert parts[1:2] != (BESIDE,), f"{path.name} imports {name}"
             assert LAYERS.index(layer(parts[1:])) <= LAYERS.index(own), f"{path.name} imports {name}"
         elif own in ("words", "memory"):
             assert parts[0] not in IMPURE, f"{path.name}, which is pure, imports {name}"
@@ -50,6 +58,30 @@ def test_an_edge_imports_no_other_edge_but_what_all_share(path: Path) -> None:
         parts = name.split(".")
         if parts[:2] == ["cidadao_rt", "edges"] and len(parts) > 2:
             assert parts[2] in ("admission", "outlet"), f"{path.name} imports {name}"
+
+
+CLIENT = {"aiohttp", "yarl", *sys.stdlib_module_names}
+CLIENT_PURE = {"conversation", "errors", "eventstream", "following", "pending", "received", "returning", "values"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "client").glob("*.py")), ids=lambda path: path.name)
+def test_the_client_imports_words_itself_and_aiohttps_client(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "cidadao_rt":
+            assert parts[1] in ("client", "words"), f"{path.name} imports {name}"
+        else:
+            assert parts[0] in CLIENT, f"{path.name} imports {name}"
+            assert parts[:2] != ["aiohttp", "web"], f"{path.name} imports {name}"
+            assert path.stem not in CLIENT_PURE or parts[0] not in IMPURE, f"{path.name}, which is pure, imports {name}"
+
+
+def test_importing_the_client_loads_nothing_of_the_server() -> None:
+    code = "import sys, cidadao_rt.client; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    ours = {name.split(".")[1] for name in loaded if name.startswith("cidadao_rt.")}
+    assert ours == {"client", "words"}
+    assert not {"aiohttp.web", "prometheus_client"} & set(loaded)
 
 
 def test_pure_layers_call_no_clock() -> None:

@@ -4,16 +4,20 @@ The token is checked before anything else, and a bad one registers nothing. Sour
 """
 
 import hashlib
+import logging
+import math
+import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 import orjson
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from ..memory.effects import error
 from ..motion.gateway import Call, Gateway, TurnedAway
+from ..motion.metrics import Metrics
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.limits import SlidingWindow
 from ..words.subscription import REQUESTABLE, ConnectionType, Kind
@@ -38,6 +42,9 @@ _HTTP_STATUS = {
     ErrorCode.OVERLOADED: 503,
     ErrorCode.INTERNAL_ERROR: 500,
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 class TooOften(Exception):
@@ -84,11 +91,15 @@ class Admission:
         origin = request.headers.get(hdrs.ORIGIN)
         return not self._origins or origin is None or origin.lower() in self._origins
 
-    def check_handshake(self, request: web.BaseRequest) -> None:
-        """The checks between the token and the gateway's own. Raises `TurnedAway`."""
+    def check_origin(self, request: web.BaseRequest) -> None:
+        """Raise `TurnedAway` where a page asks that may not."""
         if not self.allows_origin(request):
             reason = "Origin not allowed"
             raise TurnedAway(Refusal(ErrorCode.FORBIDDEN, reason), CloseCode.POLICY_VIOLATION, reason)
+
+    def check_handshake(self, request: web.BaseRequest) -> None:
+        """The checks between the token and the gateway's own. Raises `TurnedAway`."""
+        self.check_origin(request)
         if self._handshakes.admit(self._gateway.clock()) is not None:
             reason = "Too many connections at once"
             raise TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)
@@ -123,7 +134,8 @@ class Admission:
     def address(self, request: web.BaseRequest) -> str:
         """The client's address: the last one forwarded by somebody we do not trust, or the peer's own."""
         address = peer(request)
-        forwarded = request.headers.get("X-Forwarded-For", "")
+        # A proxy may add a line of its own below what the client sent; together they are one list (RFC 9110 5.3).
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         for hop in reversed(forwarded.split(",")):
             if not self._is_proxy(address) or not _is_address(hop.strip()):
                 break
@@ -155,23 +167,54 @@ def is_local(request: web.BaseRequest) -> bool:
     return not forwarded and _is_address(address) and ip_address(address).is_loopback
 
 
-@web.middleware
-async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what edges raise into the one error shape."""
-    try:
-        return await handler(request)
-    except TooOften:
-        return problem(Refusal(ErrorCode.RATE_LIMIT_EXCEEDED, "Refused too often", retry_after=60))
-    except BadToken as bad:
-        expired = bad.reason == TOKEN_EXPIRED
-        return problem(Refusal(ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.AUTHENTICATION_REQUIRED, bad.reason))
-    except TurnedAway as away:
-        return problem(away.refusal)
-    except Refusal as refusal:
+def answer_refusals(metrics: Metrics) -> Middleware:
+    """Turn what edges raise into the one error shape, and count it."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except TooOften:
+            refusal = Refusal(ErrorCode.RATE_LIMIT_EXCEEDED, "Refused too often", retry_after=60)
+        except BadToken as bad:
+            expired = bad.reason == TOKEN_EXPIRED
+            refusal = Refusal(ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.AUTHENTICATION_REQUIRED, bad.reason)
+        except TurnedAway as away:
+            refusal = away.refusal
+        except Refusal as raised:
+            refusal = raised
+        except web.RequestPayloadError:
+            refusal = Refusal(ErrorCode.INVALID_REQUEST, "Body is not encoded as its headers say")
+        except web.HTTPClientError as error:
+            return _in_our_shape(error)
+        except Exception as bug:
+            if isinstance(bug, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+                # Clients may leave at any time; aiohttp lets go in silence of an answer that nobody is there for.
+                return web.Response(status=400)
+            if request.writer.output_size:
+                # The answer has begun already.
+                raise
+            incident = f"incident_{secrets.token_hex(8)}"
+            _log.exception("bug", extra={"correlation_id": incident})
+            refusal = Refusal(ErrorCode.INTERNAL_ERROR, "Internal error", incident=incident)
+        metrics.error(refusal.code)
         return problem(refusal)
-    except web.HTTPRequestEntityTooLarge:
-        # aiohttp has stopped reading by itself, and would say so as plain text.
-        return problem(Refusal(ErrorCode.MESSAGE_TOO_LARGE, "Request is too large"))
+
+    return middleware
+
+
+def _in_our_shape(error: web.HTTPClientError) -> web.Response:
+    """What aiohttp refuses by itself: unknown paths, other methods, a body beyond any bound."""
+    if error.status == 404:
+        refusal = Refusal(ErrorCode.NOT_FOUND, "No such path")
+    elif error.status == 413:
+        refusal = Refusal(ErrorCode.MESSAGE_TOO_LARGE, "Request is too large")
+    else:
+        refusal = Refusal(ErrorCode.INVALID_REQUEST, error.reason)
+    response = problem(refusal, status=error.status)
+    if hdrs.ALLOW in error.headers:
+        response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+    return response
 
 
 def http_status(code: ErrorCode) -> int:
@@ -188,8 +231,13 @@ def problem(refusal: Refusal, *, status: int | None = None) -> web.Response:
         headers={hdrs.CACHE_CONTROL: "no-store"},
     )
     if response.status in (429, 503):
-        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(refusal.details.get("retry_after", 1))))
+        response.headers[hdrs.RETRY_AFTER] = whole_seconds(refusal.details.get("retry_after", 1))
     return response
+
+
+def whole_seconds(retry_after: float) -> str:
+    """The value of a `Retry-After`, rounded up: who waits exactly so long must not be refused again."""
+    return str(max(1, math.ceil(retry_after)))
 
 
 def names(values: list[str]) -> list[str] | None:

@@ -5,7 +5,7 @@ from aiohttp import web
 
 from ..motion.gateway import Gateway
 from ..words.errors import ErrorCode
-from .admission import Admission, http_status
+from .admission import Admission, http_status, whole_seconds
 
 
 class CommandsEdge:
@@ -23,14 +23,14 @@ class CommandsEdge:
         principal = self._admission.principal(request)
         replies = await self._gateway.command(principal, request.query.get("session_id"), await request.read())
         status = 200
-        retry_after = None
+        retry_after = 1
         for reply in map(orjson.loads, replies):
             if reply["type"] == "error":
                 status = http_status(ErrorCode(reply["data"]["code"]))
-                retry_after = reply["data"]["details"].get("retry_after")
+                retry_after = reply["data"]["details"].get("retry_after", 1)
         response = web.Response(
             body=b'{"replies":[%b]}' % b",".join(replies), status=status, content_type="application/json"
         )
-        if retry_after is not None:
-            response.headers["Retry-After"] = str(max(1, round(retry_after)))
+        if status in (429, 503):
+            response.headers["Retry-After"] = whole_seconds(retry_after)
         return response

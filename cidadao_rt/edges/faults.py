@@ -1,27 +1,15 @@
 """Faults on connections under way: `POST /api/v1/faults`. Source: docs/faults.md."""
 
-from typing import Annotated
-
 import orjson
 from aiohttp import web
-from msgspec import Meta, Struct
 
 from ..motion.connection import Connection
 from ..motion.gateway import Gateway
 from ..words import messages
 from ..words.errors import ErrorCode, Refusal
-from ..words.faults import TEXT_LENGTH
+from ..words.faults import Injection
 from ..words.tokens import ADMIN, Principal
 from .admission import Admission
-
-
-class Injection(Struct, frozen=True):
-    """What shall go wrong, and where: exactly one of the three. An empty `fault` ends what goes wrong there."""
-
-    fault: Annotated[str, Meta(max_length=TEXT_LENGTH)]
-    session_id: str | None = None
-    user_id: str | None = None
-    everyone: bool = False
 
 
 class FaultsEdge:

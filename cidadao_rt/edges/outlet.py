@@ -31,6 +31,11 @@ class TransportOutlet(asyncio.Protocol):
         """See `Outlet.attach`."""
         self._connection = connection
 
+    def detach(self) -> None:
+        """Step aside: the transport is aiohttp's again, and may serve another request."""
+        if self._transport.get_protocol() is self:
+            self._transport.set_protocol(self._inner)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone: the connection's place is free at once, whatever its task is waiting for."""
         self._inner.connection_lost(exc)

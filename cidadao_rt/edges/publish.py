@@ -4,6 +4,7 @@ import orjson
 from aiohttp import web
 
 from ..motion.gateway import Gateway
+from ..words.errors import ErrorCode, Refusal
 from .admission import Admission
 
 
@@ -21,5 +22,8 @@ class PublishEdge:
     async def _publish(self, request: web.Request) -> web.Response:
         principal = self._admission.principal(request)
         body = await request.read()
+        if self._gateway.draining:
+            # What is accepted now would end with this process; the successor takes it.
+            raise Refusal(ErrorCode.OVERLOADED, "The server is going away")
         ids = await self._gateway.publishing.publish(principal, body, request.headers.get("Idempotency-Key"))
         return web.Response(body=orjson.dumps({"ids": ids}), status=202, content_type="application/json")

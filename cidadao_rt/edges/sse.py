@@ -16,11 +16,15 @@ from ..motion.gateway import Gateway, TurnedAway
 from ..motion.hub import Hub
 from ..words import encodings, envelope
 from ..words.encodings import Encoding
+from ..words.tokens import Principal
 from .admission import Admission
 from .outlet import TransportOutlet
 
 RETRY_MS = (1000, 4000)
 """Between these, at random, lies the time after which a browser comes back, so that they do not come all at once."""
+
+GOODBYE_SECONDS = 5.0
+"""How long a client may take to read the end of its stream; then the connection is cut."""
 
 HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
@@ -85,6 +89,15 @@ class SseEdge:
             encodings.sse(batched=batched, chunked=request.version >= HttpVersion11),
         )
         try:
+            return await self._stream(request, response, outlet, principal)
+        finally:
+            # Streams of one kept-alive connection would otherwise stand in front of each other.
+            outlet.detach()
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, outlet: SseOutlet, principal: Principal
+    ) -> web.StreamResponse:
+        try:
             self._admission.check_handshake(request)
             call = self._admission.call(request, principal)
             # A browser that comes back knows better than the URL it was once given.
@@ -100,6 +113,10 @@ class SseEdge:
             await outlet.ended
         finally:
             self._gateway.left(connection)
+        try:
+            await asyncio.wait_for(response.write_eof(), GOODBYE_SECONDS)
+        except TimeoutError:
+            outlet.abort()
         return response
 
 

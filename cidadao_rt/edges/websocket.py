@@ -95,8 +95,7 @@ class WebSocketEdge:
         return await self._serve(request, Kind(ConnectionType.INVESTIGATION, request.match_info["id"]))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        voice = request.query.get("agent") or agents.DEFAULT_VOICE
-        return await self._serve(request, Kind(ConnectionType.CHAT), voice)
+        return await self._serve(request, Kind(ConnectionType.CHAT), request.query.get("agent") or None)
 
     async def _serve(
         self, request: web.Request, kind: Kind | None = None, voice: str | None = None
@@ -108,7 +107,7 @@ class WebSocketEdge:
             max_msg_size=self._max_bytes,
             timeout=REFUSED_SECONDS,
         )
-        if not ws.can_prepare(request):
+        if not _is_upgrade(ws, request):
             response = problem(Refusal(ErrorCode.INVALID_REQUEST, "This is a WebSocket endpoint"), status=426)
             response.headers.update({"Upgrade": "websocket", "Connection": "Upgrade"})
             return response
@@ -193,3 +192,11 @@ class WebSocketEdge:
             said = error(refusal)
             await ws.send_str(envelope.encode(said.type, said.data, self._gateway.wall()).decode())
         await ws.close(code=code, message=reason.encode())
+
+
+def _is_upgrade(ws: web.WebSocketResponse, request: web.Request) -> bool:
+    try:
+        return bool(ws.can_prepare(request))
+    except ValueError:
+        # The key has characters that no base64 has.
+        return False

@@ -29,6 +29,10 @@ EVENT_OVERHEAD = 256
 EMPTIED_TOPICS = 100_000
 """Topics without events whose trimmed offsets are remembered; older ones fold into one floor."""
 
+TRIMMED_TYPES = 256
+"""Event types whose last trimmed offset is remembered of a topic, and of all of an owner's; types beyond these, of
+which anybody may publish as many as there are names, fold into the same floor."""
+
 SCAN_LIMIT = 4096
 """Events looked at for one page, matching or not, so that a filter that matches nothing costs a bounded turn."""
 
@@ -103,7 +107,7 @@ class _Slice:
         return self.events[self._start]
 
     def drop(self) -> Event:
-        """Trim the oldest event and remember that it is gone."""
+        """Take the oldest event out. That it is gone is for the caller to remember."""
         event = self.events[self._start]
         self._start += 1
         if self._start * 2 > len(self.events) and (self._start >= 32 or self._start == len(self.events)):
@@ -111,7 +115,6 @@ class _Slice:
             del self.events[: self._start], self.offsets[: self._start]
             self._start = 0
         self.bytes -= len(event.body) + EVENT_OVERHEAD
-        self.trimmed[event.type] = event.offset
         return event
 
     def after(self, offset: int) -> int:
@@ -181,6 +184,10 @@ class Log:
     def _keep(self, event: Event) -> None:
         topic = event.topic
         slice_ = self._slices.get(topic)
+        if slice_ is not None and slice_.owner != event.owner:
+            # A forgotten investigation's id may be used anew, and what it held is nothing to its new owner.
+            self._disown(slice_)
+            slice_ = None
         if slice_ is None:
             slice_ = self._slices[topic] = _Slice(topic, event.owner)
         owner = self._owners.get(slice_.owner)
@@ -236,13 +243,28 @@ class Log:
         owner = self._owners[slice_.owner]
         owner.bytes -= size
         self.bytes -= size
+        self._remember(slice_.trimmed, event)
         if slice_.topic in owner.investigations:
-            # `max`, because topics are not trimmed in the order of the log.
-            owner.trimmed[event.type] = max(event.offset, owner.trimmed.get(event.type, 0))
+            self._remember(owner.trimmed, event)
         if not slice_:
             self._emptied[slice_.topic] = None
             if len(self._emptied) > EMPTIED_TOPICS:
                 self._fold(next(iter(self._emptied)))
+
+    def _remember(self, trimmed: dict[str, int], event: Event) -> None:
+        """Remember the newest offset trimmed of each type."""
+        # `max`, because topics are not trimmed in the order of the log.
+        trimmed[event.type] = max(event.offset, trimmed.get(event.type, 0))
+        if len(trimmed) > TRIMMED_TYPES:
+            oldest = min(trimmed, key=trimmed.__getitem__)
+            self.floor = max(self.floor, trimmed.pop(oldest))
+
+    def _disown(self, slice_: _Slice) -> None:
+        """Trim all of a topic and forget it."""
+        while slice_:
+            self._trim(slice_)
+        if self._slices.get(slice_.topic) is slice_:
+            self._fold(slice_.topic)
 
     def _fold(self, topic: Topic) -> None:
         """Forget an emptied topic's own memory; a cursor before the floor is no longer provable for anyone."""

@@ -14,21 +14,18 @@ import msgspec
 import orjson
 
 from ..words import envelope, messages
-from ..words.agents import DEFAULT_TEAM
+from ..words.agents import DEFAULT_TEAM, DEFAULT_VOICE
 from ..words.errors import CloseCode, ErrorCode, Refusal
-from ..words.events import INVESTIGATION_UPDATE, METRICS_UPDATE, STATE_TYPES, is_subscribable
+from ..words.events import INVESTIGATION_UPDATE
 from ..words.limits import SlidingWindow
-from ..words.subscription import Interest, Kind, Subscription, default
+from ..words.subscription import ConnectionType, Interest, Kind
 from ..words.tokens import TOKEN_EXPIRED, BadToken, Principal
-from ..words.typesets import EVERYTHING, TypeSet, only
 from . import cursor
 from .effects import Acknowledge, Cancel, Chat, Close, Effect, Follow, Pong, Renew, Rewind, Say, Snapshot, Start, error
-from .investigations import Investigation, Investigations
+from .following import Following, denials
+from .investigations import Investigations
 from .log import Log
 from .starts import Starts
-
-SNAPSHOTS = 128
-"""Snapshots sent in a row at the most (PROTOCOL 7): the newest, unfinished first."""
 
 ECHO_BYTES = 4096
 """A message refused for its rate is read for its `correlation_id` up to this size; refusing must stay cheap."""
@@ -83,19 +80,17 @@ class Session:
     ) -> None:
         self.id = session_id
         self.kind = kind
-        self.principal = principal
-        self.voice: str | None = None
+        self.principal = self._asker = principal
+        self.voice = DEFAULT_VOICE if kind.type is ConnectionType.CHAT else None
         self.detached_at: float | None = None
         self._world = world
         self._window = window
         self._starts = starts
         self._refused = self._no_refusals()
-        self._explicit = False
-        bound = kind.investigation_id
-        self.subscription = default(kind, bound is not None and self._is_mine(bound))
+        rules = world.rules
+        self.following = Following(session_id, principal.sub, kind, world.investigations, rules.named_investigations)
         # Offsets: the furthest that was sent, and from where to continue if the client does not say.
         self._sent = self._resume_from = world.log.head
-        self._interest: Interest | None = None
 
     @property
     def sub(self) -> str:
@@ -105,9 +100,7 @@ class Session:
     @property
     def interest(self) -> Interest:
         """What is followed, resolved to topics."""
-        if self._interest is None:
-            self._interest = self.subscription.interest(self.sub, self.id)
-        return self._interest
+        return self.following.interest
 
     # -- connecting -----------------------------------------------------------------------------------------------
 
@@ -141,26 +134,12 @@ class Session:
 
     def snapshots(self, *, finished: bool) -> list[Say]:
         """Snapshots of what is followed: the unfinished investigations, or with `finished` all, unfinished first."""
-        return self.tell(self._followed(finished=finished), None)
+        return self.tell(self.following.states(finished=finished), None)
 
     def tell(self, ids: Iterable[str], correlation_id: str | None) -> list[Say]:
         """A snapshot of the present state of each of these investigations that is still known."""
         found = (self._world.investigations.get(key) for key in ids)
         return [Say(INVESTIGATION_UPDATE, inv.snapshot(), correlation_id) for inv in found if inv is not None]
-
-    def _followed(self, *, finished: bool) -> list[str]:
-        """The newest `SNAPSHOTS` investigations whose state is followed, unfinished first."""
-        investigations = self._world.investigations
-        found: list[Investigation] = []
-        if self.subscription.own.touches(STATE_TYPES):
-            own = investigations.of(self.sub) if finished else investigations.running_of(self.sub)
-            found.extend(inv for inv in own if inv.id not in self.subscription.named)
-        for key, named in self.subscription.named.items():
-            inv = investigations.get(key)
-            if inv is not None and named.types.touches(STATE_TYPES) and (finished or inv.finished_at is None):
-                found.append(inv)
-        found.sort(key=lambda inv: (inv.finished_at is not None, -inv.started_at))
-        return [inv.id for inv in found[:SNAPSHOTS]]
 
     def _verdict(self, last_event_id: str) -> Verdict:
         log = self._world.log
@@ -182,16 +161,20 @@ class Session:
 
     def _renew(self, principal: Principal) -> list[str]:
         """Check the grants again under a new token; returns the investigations that are followed no longer."""
-        self.principal = principal
-        lost = [key for key in self.subscription.named if not self._is_granted(key)]
-        if lost:
-            self._change(self.subscription.without(lost))
-        return lost
+        self.principal = self._asker = principal
+        return self.following.check(principal)
 
     # -- conversing -----------------------------------------------------------------------------------------------
 
-    def receive(self, frame: bytes, position: int, now: float, *, binary: bool = False) -> Turn:
-        """One message of the client, while its connection has been written up to `position`. Raises nothing."""
+    def receive(
+        self, frame: bytes, position: int, now: float, *, binary: bool = False, asker: Principal | None = None
+    ) -> Turn:
+        """One message of the client, while its connection has been written up to `position`. Raises nothing.
+
+        `asker` is whom its token speaks for, where the message came with a token of its own: the same user, though
+        maybe with other roles and grants than the connection's token has.
+        """
+        self._asker = asker if asker is not None else self.principal
         self.sent(position)
         retry_after = self._window.admit(now)
         if retry_after is not None:
@@ -276,8 +259,8 @@ class Session:
         return [Start(command.query, filters, agents, digest, correlation_id)]
 
     def _cancel(self, command: messages.CancelInvestigation, correlation_id: str | None) -> list[Effect]:
-        found = self._world.investigations.seen_by(self.principal, command.investigation_id)
-        if not self.principal.may_change(found.owner):
+        found = self._world.investigations.seen_by(self._asker, command.investigation_id)
+        if not self._asker.may_change(found.owner):
             raise Refusal(ErrorCode.FORBIDDEN, "Only its owner may cancel an investigation")
         if found.finished_at is not None:
             return [Snapshot([found.id], correlation_id)]
@@ -290,7 +273,7 @@ class Session:
         agent = messages.agent(name)
         about = command.context.investigation_id if command.context is not None else None
         if about is not None:
-            self._world.investigations.seen_by(self.principal, about)
+            self._world.investigations.seen_by(self._asker, about)
         return [Chat(agent, command.message, about, correlation_id)]
 
     def _authenticate(self, command: messages.Authenticate, correlation_id: str | None) -> list[Effect]:
@@ -304,51 +287,30 @@ class Session:
         lost = self._renew(principal)
         bound = self.kind.investigation_id
         # Asked of the grant and not of what is followed: an `unsubscribe` may have emptied that before.
-        if bound is not None and not self._is_granted(bound):
+        if bound is not None and not self.following.is_granted(bound, (principal,)):
             gone = Refusal(ErrorCode.NOT_FOUND, "Investigation not found")
             return [error(gone, correlation_id), Close(CloseCode.POLICY_VIOLATION, "Investigation not found")]
-        data = {"expires_at": envelope.timestamp(principal.expires_at), "denied": _denied(lost)}
+        data = {"expires_at": envelope.timestamp(principal.expires_at), "denied": denials(lost)}
         return [Renew(principal), Follow(self.interest), Say("authenticated", data, correlation_id)]
 
     # -- following ------------------------------------------------------------------------------------------------
 
     def cover(self, investigation_id: str) -> Follow | None:
-        """Follow an investigation that this client starts, unless something it follows covers it already."""
-        bound = self.kind.investigation_id is not None
-        if bound or self.subscription.of(investigation_id, mine=True):
-            return None
-        if len(self.subscription.named) >= self._world.rules.named_investigations:
-            return None
-        # Its events; the node's metrics are none of them.
-        types = self.kind.may_follow - only(METRICS_UPDATE)
-        self._change(self.subscription.add([(investigation_id, True)], types))
-        return Follow(self.interest)
+        """See `Following.cover`."""
+        return Follow(self.interest) if self.following.cover(investigation_id) else None
 
     def select(
         self, events: list[str] | None, investigation_ids: list[str] | None
     ) -> tuple[list[str] | None, list[str] | None, list[dict[str, Any]]]:
-        """Follow these types of these investigations; None means all.
-
-        Returns the types and the investigations granted, and what was denied. Raises `Refusal` for too many names;
-        then nothing has changed.
-        """
-        types, events, denied = self._types(events)
-        ids, refused = self._granted(self._distinct(investigation_ids, "investigation_ids"))
-        denied += refused
-        before = self.subscription if self._explicit else Subscription()
-        after = before.add_own(types) if ids is None else before.add(((key, self._is_mine(key)) for key in ids), types)
-        self._check_named(after)
-        asked_in_vain = bool(denied) and (not types or ids == [])
-        if not asked_in_vain:
-            self._explicit = True
-            self._change(after)
-        return events, ids, denied
+        """See `Following.select`."""
+        # What is followed is sent on the connection, to which the asker's token gives no more than its own does.
+        return self.following.select(events, investigation_ids, (self.principal, self._asker))
 
     def _subscribe(self, command: messages.Subscribe, correlation_id: str | None) -> list[Effect]:
         events, ids, denied = self.select(command.events, command.investigation_ids)
         data: dict[str, Any] = {"events": events, "investigation_ids": ids, "denied": denied}
         effects: list[Effect] = [Follow(self.interest)]
-        snapshot = Snapshot(self._followed(finished=False) if ids is None else ids, correlation_id)
+        snapshot = Snapshot(self.following.states(finished=False) if ids is None else ids, correlation_id)
         if command.after is None:
             return [*effects, Say("subscribed", data, correlation_id), snapshot]
         verdict = self._verdict(command.after)
@@ -363,71 +325,6 @@ class Session:
         return [*effects, Rewind(verdict.offset)]
 
     def _unsubscribe(self, command: messages.Unsubscribe, correlation_id: str | None) -> list[Effect]:
-        types, events, _ = self._types(command.events)
-        ids = self._distinct(command.investigation_ids, "investigation_ids")
-        if ids is None:
-            after = self.subscription.subtract_own(types)
-        else:
-            after = self.subscription.subtract(((key, self._is_mine(key)) for key in ids), types)
-        self._check_named(after)
-        self._change(after)
+        events, ids = self.following.deselect(command.events, command.investigation_ids)
         data = {"events": events, "investigation_ids": ids}
         return [Follow(self.interest), Say("unsubscribed", data, correlation_id)]
-
-    def _types(self, names: list[str] | None) -> tuple[TypeSet, list[str] | None, list[dict[str, Any]]]:
-        """The types asked for, as a set and as a list (None: all of them), and those denied."""
-        names = self._distinct(names, "events")
-        allowed = self.kind.may_follow
-        if names is None:
-            return allowed, None if allowed == EVERYTHING else sorted(allowed.names), []
-        granted = [name for name in names if is_subscribable(name) and name in allowed]
-        denied = [
-            {"event": name, "code": ErrorCode.FORBIDDEN if is_subscribable(name) else ErrorCode.INVALID_REQUEST}
-            for name in names
-            if name not in granted
-        ]
-        return only(*granted), granted, denied
-
-    def _granted(self, ids: list[str] | None) -> tuple[list[str] | None, list[dict[str, Any]]]:
-        bound = self.kind.investigation_id
-        if bound is not None:
-            asked = [bound] if ids is None else ids
-            return [key for key in asked if key == bound], _denied(
-                (key for key in asked if key != bound), ErrorCode.FORBIDDEN
-            )
-        if ids is None:
-            return None, []
-        granted = [key for key in ids if self._is_granted(key)]
-        return granted, _denied(key for key in ids if key not in granted)
-
-    def _distinct(self, names: list[str] | None, field: str) -> list[str] | None:
-        if names is None:
-            return None
-        distinct = list(dict.fromkeys(names))
-        limit = self._world.rules.named_investigations
-        if len(distinct) > limit:
-            told = {"field": field, "required": False, "limit": limit}
-            raise Refusal(ErrorCode.INVALID_REQUEST, f"More than {limit} {field} named", **told)
-        return distinct
-
-    def _check_named(self, subscription: Subscription) -> None:
-        self._distinct(list(subscription.named), "investigation_ids")
-
-    def _change(self, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self._interest = None
-
-    def _is_mine(self, investigation_id: str) -> bool:
-        found = self._world.investigations.get(investigation_id)
-        return found is not None and found.owner == self.sub
-
-    def _is_granted(self, investigation_id: str) -> bool:
-        try:
-            self._world.investigations.seen_by(self.principal, investigation_id)
-        except Refusal:
-            return False
-        return True
-
-
-def _denied(ids: Iterable[str], code: ErrorCode = ErrorCode.NOT_FOUND) -> list[dict[str, Any]]:
-    return [{"investigation_id": key, "code": code} for key in ids]

@@ -161,7 +161,7 @@ class Exchange:
         found = self._all.investigations.get(investigation_id)
         if found is None:
             return
-        followed = session.subscription.of(investigation_id, found.owner == session.sub)
+        followed = session.following.subscription.of(investigation_id, found.owner == session.sub)
         if not line.carries_events or events.INVESTIGATION_UPDATE not in followed:
             line.say(session.tell([investigation_id], correlation_id))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..memory.effects import Say
+from ..memory.effects import Say, error
 from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
@@ -35,6 +35,14 @@ from .hub import Hub
 from .metrics import Metrics
 from .publishing import Publishing
 
+NEED_SESSION = frozenset(
+    {"subscribe", "subscribe_investigation", "unsubscribe", "unsubscribe_investigation", "ack"}
+)  # fmt: skip
+"""Commands that mean nothing where no session remembers them."""
+
+MOVED = "Session resumed elsewhere"
+"""Why the older connection of a session that is taken up again ends; clients know it by these words."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +60,8 @@ class Call(msgspec.Struct, frozen=True):
     """What a client wants when it connects.
 
     Without `kind_is_explicit` the session that it resumes keeps its own kind. `events` and `investigation_ids` are the
-    first subscription of a new session; a resumed one has its own. `conflate` holds for this connection alone.
+    first subscription of a new session; a resumed one has its own. `voice` is the agent that answers where a message
+    names none; without it a resumed session keeps its own. `conflate` holds for this connection alone.
     """
 
     principal: Principal
@@ -69,10 +78,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A conversation that has been opened."""
+    """A conversation that has been opened; `denied` is what it asked to follow, or followed, in vain."""
 
     connection: Connection
     verdict: Verdict
+    denied: list[dict[str, str]]
 
 
 class Gateway:
@@ -158,9 +168,14 @@ class Gateway:
         else:
             older = self.hub.of_session(session.id)
             if older is not None:
-                self.hub.close(older, CloseCode.NORMAL, "Session resumed elsewhere")
+                if older.outlet.encoding.transport == "sse":
+                    # Its end has no reason, and two streams would take the session from each other for ever.
+                    self.hub.say(older, [error(Refusal(ErrorCode.CONFLICT, MOVED))])
+                self.hub.close(older, CloseCode.NORMAL, MOVED)
             verdict, lost = session.resume(call.principal, call.last_event_id)
             denied = [{"investigation_id": key, "code": ErrorCode.NOT_FOUND} for key in lost]
+        if call.voice is not None:
+            session.voice = call.voice
         self.users.attach(session)
         outlet = self.faulting.outlet(outlet, wrong, session.sub)
         id_ = f"conn_{secrets.token_hex(16)}"
@@ -180,7 +195,7 @@ class Gateway:
                 "replayed": verdict.replayed,
             },
         )  # fmt: skip
-        return Opened(connection, verdict)
+        return Opened(connection, verdict, denied)
 
     def _welcome(self, session: Session, verdict: Verdict, resumed: bool, denied: list[dict[str, str]]) -> Say:
         data = {
@@ -220,7 +235,6 @@ class Gateway:
         user = self.users.get(call.principal.sub)
         id_ = f"sess_{secrets.token_hex(16)}"
         session = Session(id_, call.kind, call.principal, self._world, user.window, user.starts)
-        session.voice = call.voice
         if call.events is None and call.investigation_ids is None:
             return session, []
         try:
@@ -258,9 +272,11 @@ class Gateway:
         same_address = older is not None and older.address == call.address
         if self.hub.of_address(call.address) - same_address >= limits.connections_per_address:
             raise self._overloaded("Too many connections from this address")
-        if call.kind.investigation_id is not None:
+        # A session that is taken up on a path without an id is bound all the same.
+        bound = (call.kind if session is None else session.kind).investigation_id
+        if bound is not None:
             try:
-                self.investigations.seen_by(call.principal, call.kind.investigation_id)
+                self.investigations.seen_by(call.principal, bound)
             except Refusal as refusal:
                 raise TurnedAway(refusal, CloseCode.POLICY_VIOLATION, refusal.message) from None
         limit = limits.connections_per_user
@@ -304,9 +320,9 @@ class Gateway:
         line = ReplyLine(self.hub, connection, is_last_chance=session is None)
         passing = session or self._passing(principal)
         position = self.hub.position(connection) if connection is not None else 0
-        turn = passing.receive(body, position, began)
+        turn = passing.receive(body, position, began, asker=principal)
         self.metrics.received(turn.type, "http")
-        if session is None and turn.type in ("subscribe", "unsubscribe", "ack"):
+        if session is None and turn.type in NEED_SESSION:
             raise Refusal(ErrorCode.INVALID_REQUEST, f"A {turn.type} needs a session_id", field="session_id")
         ended = asyncio.Event()
 

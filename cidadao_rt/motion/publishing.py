@@ -4,6 +4,7 @@ Source: PROTOCOL 8 "Publish".
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,9 @@ KEY_SECONDS = 300.0
 KEYS = 10_000
 """Idempotency keys remembered in all; beyond it the oldest is forgotten, and its repetition would publish again."""
 
+KEY_IDS = 1_000_000
+"""Cursors remembered with the keys, of which one request may have a thousand; beyond it, too, the oldest key goes."""
+
 KEY_LENGTH = 255
 
 
@@ -53,6 +57,7 @@ class Publishing:
         self._cursor = cursor
         self._clock = clock
         self._done: dict[tuple[str, str], _Done] = {}
+        self._ids = 0
         self._windows = Windows(1.0)
 
     async def publish(self, principal: Principal, body: bytes, key: str | None = None) -> list[str]:
@@ -142,13 +147,23 @@ class Publishing:
                 ErrorCode.RATE_LIMIT_EXCEEDED,
                 f"More than {EVENTS_PER_SECOND} events in a second",
                 limit=EVENTS_PER_SECOND,
-                retry_after=round(retry_after, 3),
+                # Rounded up: who waits exactly so long must not be refused again.
+                retry_after=math.ceil(retry_after * 1000) / 1000,
             )
 
     def _remember(self, key: tuple[str, str], done: _Done) -> None:
+        # One whose time was over may be used anew; it goes to the end, for the dictionary is in order of age.
+        self._forget(key)
         self._done[key] = done
+        self._ids += len(done.ids)
         while len(self._done) > 1:
             oldest = next(iter(self._done))
-            if len(self._done) <= KEYS and done.at - self._done[oldest].at < KEY_SECONDS:
+            is_recent = done.at - self._done[oldest].at < KEY_SECONDS
+            if is_recent and len(self._done) <= KEYS and self._ids <= KEY_IDS:
                 break
-            del self._done[oldest]
+            self._forget(oldest)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        done = self._done.pop(key, None)
+        if done is not None:
+            self._ids -= len(done.ids)

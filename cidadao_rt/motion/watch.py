@@ -36,6 +36,8 @@ class Watch:
             elif connection.paused:
                 buffered += self._check_reader(connection, now)
             else:
+                # Below its mark a socket's buffer is nobody's fault, but it is the node's memory all the same.
+                buffered += connection.outlet.buffered()
                 self._check_peer(connection, now)
         if buffered > self._buffered_bytes:
             self._relieve(buffered)
@@ -63,9 +65,9 @@ class Watch:
 
     def _relieve(self, buffered: int) -> None:
         """Close those for whom most is buffered until the node's budget holds."""
-        paused = sorted((c for c in self._hub if c.paused), key=lambda c: c.buffered + c.answer_bytes, reverse=True)
-        for connection in paused:
+        held = [(connection.outlet.buffered() + connection.answer_bytes, connection) for connection in self._hub]
+        for size, connection in sorted(held, key=lambda pair: pair[0], reverse=True):
             if buffered <= self._buffered_bytes:
                 break
-            buffered -= connection.buffered + connection.answer_bytes
+            buffered -= size
             self._hub.close(connection, CloseCode.TRY_AGAIN_LATER, "The server is out of buffer space")

@@ -10,7 +10,7 @@ from .errors import CloseCode
 from .parameters import PARAMETERS
 from .schemas import CUSTOM, ref
 
-_SHARED = ("session_id", "last_event_id", "batch", "conflate", "events", "investigation_ids")
+_SHARED = ("session_id", "last_event_id", "batch", "conflate", "events", "investigation_ids", "fault")
 _CHANNELS = {
     "general": (
         "/ws",

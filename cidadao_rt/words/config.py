@@ -32,7 +32,9 @@ _METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _TAKEN_PATHS = frozenset({"/healthz", "/readyz", "/asyncapi.json", "/openapi.json", "/docs"})
 _TAKEN_PATHS |= {"/client.js", "/client.d.ts"}
 _TAKEN_PATHS |= {f"/docs/docs.{kind}" for kind in ("js", "css", "svg")}
-_TAKEN_PATHS |= {f"/api/v1/{name}" for name in ("events", "events/poll", "messages", "investigations", "connections")}
+_TAKEN_PATHS |= {
+    f"/api/v1/{name}" for name in ("events", "events/poll", "messages", "investigations", "connections", "faults")
+}
 _TAKEN_PATHS |= {f"{prefix}/ws{name}" for prefix in ("", "/api/v1") for name in ("", "/chat", "/investigations")}
 # Below these every path stands for something that clients name as they like.
 _TAKEN_FAMILIES = tuple(f"/api/v1/{name}/" for name in ("investigations", "topics", "presence", "users", "receipts"))

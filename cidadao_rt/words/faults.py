@@ -5,8 +5,9 @@
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from .errors import Refusal
@@ -50,6 +51,21 @@ class Faults(Struct, frozen=True):
 
 
 NONE = Faults()
+
+
+class Injection(Struct, frozen=True):
+    """What shall go wrong, and where: exactly one of the three. An empty `fault` ends what goes wrong there."""
+
+    fault: Annotated[str, Meta(max_length=TEXT_LENGTH)]
+    session_id: str | None = None
+    user_id: str | None = None
+    everyone: bool = False
+
+
+class Injected(Struct, frozen=True):
+    """On how many connections."""
+
+    connections: Annotated[int, Meta(ge=0)]
 
 
 def parse(text: str) -> Faults:

@@ -19,6 +19,7 @@ _TAGS = {
     "websocket": "The WebSocket endpoints, whose messages /asyncapi.json describes.",
     "read": "What there is.",
     "pages": "Health, metrics, documents.",
+    "development": "What helps to build clients; refused in production.",
 }
 
 
@@ -114,6 +115,7 @@ def _parameter(name: str) -> dict[str, Any]:
 
 
 _EXAMPLES: dict[str, Any] = {
+    "Injection": {"fault": "drop:0.1,delay:200ms", "user_id": "dev"},
     "Disconnection": {"reason": "Conta encerrada"},
     "ClientCommand": catalogue.command_example("start_investigation"),
     "Publications": {

@@ -26,7 +26,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     method: Literal["get", "post"]
     path: str
     id: str
-    tag: Literal["events", "websocket", "read", "pages"]
+    tag: Literal["events", "websocket", "read", "development", "pages"]
     summary: str
     pt: str
     answers: dict[int, Answer]
@@ -65,7 +65,16 @@ def _websocket(prefix: str, path: str, name: str, summary: str, pt: str, *parame
         tag="websocket",
         summary=summary,
         pt=pt,
-        parameters=(*parameters, "session_id", "last_event_id", "batch", "conflate", "events", "investigation_ids"),
+        parameters=(
+            *parameters,
+            "session_id",
+            "last_event_id",
+            "batch",
+            "conflate",
+            "events",
+            "investigation_ids",
+            "fault",
+        ),
         answers=_UPGRADE,
         refusals=(426,),
         security="token",
@@ -163,6 +172,11 @@ SERVED: tuple[Operation, ...] = (
                        "O WebSocket do chat com um agente.", "agent"),
         )
     ),
+    Operation(method="post", path="/api/v1/faults", id="injectFaults", tag="development",
+              summary="Lets things go wrong on connections under way. In development mode alone.",
+              pt="Faz as coisas darem errado em conexões abertas. Só no modo de desenvolvimento.",
+              body="Injection", answers={200: Answer("Done.", "Injected")}, refusals=(401, 403, 404, 413, 422, 429),
+              security="token"),
     Operation(method="get", path="/healthz", id="health", tag="pages", summary="Liveness.", pt="O processo responde.",
               answers={200: Answer("Alive.", "Health")}),
     Operation(method="get", path="/readyz", id="readiness", tag="pages", summary="Readiness: false while draining.",
@@ -208,15 +222,10 @@ SERVED: tuple[Operation, ...] = (
               pt="Fecha as conexões de um usuário e esquece as sessões dele. Exige o papel admin.",
               parameters=("sub",), body="Disconnection", needs_body=False,
               answers={200: Answer("Done.", "Disconnected")}, refusals=(401, 403, 413, 422, 429), security="token"),
-)  # fmt: skip
-"""What is served."""
-
-
-PLANNED: tuple[Operation, ...] = (
     Operation(method="get", path="/client.js", id="client", tag="pages", summary="The JavaScript client.",
               pt="O cliente JavaScript.", answers={200: Answer("The module.", "", "text/javascript"), **_FILE}),
     Operation(method="get", path="/client.d.ts", id="clientTypes", tag="pages", summary="Its TypeScript types.",
               pt="Os tipos TypeScript dele.",
               answers={200: Answer("The types.", "", "application/typescript"), **_FILE}),
 )  # fmt: skip
-"""Not served yet: each moves to `SERVED` when its route comes."""
+"""What is served."""

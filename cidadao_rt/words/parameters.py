@@ -55,6 +55,11 @@ PARAMETERS: dict[str, Parameter] = {
         "When behind, progress_updates overtaken by a later one are skipped.",
         "Em atraso, pula os progress_update que outro mais novo já superou.",
     ),
+    "fault": Parameter(
+        _TEXT,
+        "What shall go wrong, in development alone: drop:0.1,delay:200ms,close:1013@30s and more.",
+        "O que deve dar errado, só em desenvolvimento: drop:0.1,delay:200ms,close:1013@30s e mais.",
+    ),
     "events": Parameter(
         _TEXT,
         "Event types, with commas between: the first subscription of a new session.",
@@ -120,5 +125,5 @@ PARAMETERS: dict[str, Parameter] = {
     "cursor": Parameter(_TEXT, "The cursor of an event.", "O cursor de um evento.", "path"),
 }  # fmt: skip
 
-LISTENING = ("connection_type", "session_id", "events", "investigation_ids", "conflate")
+LISTENING = ("connection_type", "session_id", "events", "investigation_ids", "conflate", "fault")
 """What every way to listen takes."""

@@ -1,7 +1,7 @@
 """Scenarios: what a simulated investigation is like, in the tables and keys of the TOML file that says it.
 
 A `Scenario()` in which nothing is said is the one called `padrao`. Source: docs/scenarios.md;
-docs/decisions/0010-scenarios.md.
+docs/decisions/0011-scenarios.md.
 """
 
 from typing import Annotated, Any, Literal, TypeVar

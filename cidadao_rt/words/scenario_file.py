@@ -1,6 +1,6 @@
 """A scenario's file, read and checked: every fault is told with its line.
 
-Source: docs/scenarios.md; docs/decisions/0010-scenarios.md.
+Source: docs/scenarios.md; docs/decisions/0011-scenarios.md.
 """
 
 import re

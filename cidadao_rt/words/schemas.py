@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from . import catalogue, events, messages, outgoing, payloads, views
+from . import catalogue, events, faults, messages, outgoing, payloads, views
 from .envelope import CORRELATION_ID_LENGTH
 from .outgoing import Cursor, Timestamp
 
@@ -75,6 +75,8 @@ def of_http() -> dict[str, Schema]:
         Published,
         payloads.Publication,
         payloads.Disconnection,
+        faults.Injection,
+        faults.Injected,
         *payloads.PAYLOADS.values(),
         *views.VIEWS,
     ]
@@ -101,6 +103,7 @@ def of_http() -> dict[str, Schema]:
                 "description": "Whether nothing is missing. If false, the events are snapshots.",
             },
             "session_id": {"type": "string"},
+            "denied": {"type": "array", "items": ref("Denied"), "description": "What was asked for in vain, if any."},
         },
         ["events", "cursor", "recovered", "session_id"],
     )

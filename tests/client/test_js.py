@@ -1,8 +1,10 @@
 """The JavaScript client under Node's own test runner, against gateways that the tests themselves ask for."""
 
 import asyncio
+import fcntl
 import os
 import re
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,12 +96,12 @@ async def control() -> AsyncIterator[Control]:
 
 @pytest.fixture(scope="module")
 def modules() -> None:
-    """The npm packages of the lock file, installed once."""
-    if not (JS / "node_modules" / ".package-lock.json").exists():
-        status = os.spawnvp(
-            os.P_WAIT, need("npm"), ["npm", "ci", "--silent", "--no-audit", "--no-fund", f"--prefix={JS}"]
-        )
-        assert status == 0, "npm ci failed"
+    """The npm packages of the lock file, installed once, also where several workers come at the same time."""
+    npm = need("npm")
+    with (JS / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (JS / "node_modules" / ".package-lock.json").exists():
+            subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund", "--prefix", str(JS)], check=True)
 
 
 async def run(*command: str, **environment: str) -> str:

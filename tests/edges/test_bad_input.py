@@ -798,7 +798,15 @@ async def test_unknown_connection_type(server: Server, innocent: Client, witness
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
 @pytest.mark.parametrize("path", ["/ws", f"/ws/investigations/{MARKER}", "/ws/chat"])
-@pytest.mark.parametrize("headers", [{}, {"Upgrade": "h2c", "Connection": "Upgrade"}], ids=["plain", "h2c"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Upgrade": "h2c", "Connection": "Upgrade"},
+        {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "é"},
+    ],
+    ids=["plain", "h2c", "key"],
+)
 async def test_request_without_an_upgrade(
     server: Server, innocent: Client, witness: Witness, prefix: str, path: str, headers: dict[str, str]
 ) -> None:

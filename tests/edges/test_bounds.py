@@ -58,16 +58,6 @@ async def test_a_hundred_messages_a_minute_over_all_connections_of_a_user(serve:
         assert (await other.ask("ping"))["type"] == "pong"
 
 
-async def test_a_connection_refused_a_hundred_times_in_a_minute_is_closed(serve: Serve) -> None:
-    server = await serve(limits={"messages_per_minute": 1, "refusals_per_minute": 5})
-    async with server.connect() as client, server.connect() as sister:
-        await client.ask("ping")
-        assert (await flood(client, 4))[-1] == "RATE_LIMIT_EXCEEDED"
-        await client.send("ping")
-        assert await client.closed() == (1008, "Too many refused messages")
-        assert (await sister.ask("ping"))["data"]["code"] == "RATE_LIMIT_EXCEEDED", "it has its own count"
-
-
 async def test_a_silent_client_is_sent_away_but_not_one_that_pings(serve: Serve) -> None:
     server = await serve(limits={"inactivity_seconds": 0.6, "messages_per_minute": 10_000})
     async with server.connect() as silent, server.connect() as pinging:
@@ -131,6 +121,14 @@ async def test_an_address_has_a_bound_and_a_trusted_proxy_is_not_one_address(ser
         assert '"connection_established"' in str(await two.recv())
         async with via("198.51.100.7, 203.0.113.1", "c") as third:
             assert '"OVERLOADED"' in str(await third.recv()), "what a client claims of itself is not believed"
+
+
+async def test_a_proxy_s_own_line_counts_and_not_the_client_s_above_it(serve: Serve) -> None:
+    server = await serve(server={"trusted_proxies": ["127.0.0.1"]})
+    lines = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
+    async with connect(server.url(), additional_headers=lines, compression=None) as ws:
+        await ws.recv()
+        assert [connection.address for connection in server.gateway.hub] == ["198.51.100.7"]
 
 
 async def test_an_untrusted_peer_cannot_choose_its_address(serve: Serve) -> None:

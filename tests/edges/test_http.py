@@ -1,6 +1,7 @@
 """The fallback transports: the same events by the same cursor over SSE and long polling, and commands over POST."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,11 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from conftest import Server
 
+from cidadao_rt.edges import sse
+from cidadao_rt.edges.admission import Admission
 from cidadao_rt.memory.log import Draft
 from cidadao_rt.motion.drain import drain
 from cidadao_rt.words import topics
+from cidadao_rt.words.tokens import Principal
 
 Serve = Callable[..., Awaitable[Server]]
 Json = dict[str, Any]
@@ -80,6 +85,10 @@ async def until(stream: Stream, type_: str, **data: Any) -> list[tuple[str | Non
 async def user(server: Server, sub: str = "ana") -> AsyncIterator[Http]:
     async with aiohttp.ClientSession() as session:
         yield Http(server, session, sub)
+
+
+def first_cursor(server: Server) -> str:
+    return str(server.gateway.log.cursor(0))
 
 
 async def numbered(server: Server, count: int, topic: topics.Topic = topics.EVERYONE) -> None:
@@ -174,6 +183,37 @@ async def test_http_1_0_gets_a_stream_without_chunks(serve: Serve) -> None:
     await writer.wait_closed()
 
 
+async def test_streams_one_after_another_on_one_connection_leave_nothing_behind(serve: Serve) -> None:
+    server = await serve()
+    target = f"/api/v1/events?connection_type=made_up&token={server.token()}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for _ in range(3):
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"0\r\n\r\n")
+    (protocol,) = server.http_server.connections
+    await server.settled(lambda: protocol.transport.get_protocol() is protocol)
+    writer.close()
+    await server.settled(lambda: not server.http_server.connections)
+
+
+async def test_a_stream_that_nobody_reads_is_cut_when_it_has_been_ended(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "GOODBYE_SECONDS", 0.05)
+    server = await serve(server={"slow_reader_seconds": 0.05})
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    writer.write(f"GET /api/v1/events?token={server.token()} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    await server.settled(lambda: len(server.gateway.hub) == 1)
+    (connection,) = server.gateway.hub
+    while not connection.paused:
+        await server.gateway.broker.publish(Draft(topics.EVERYONE, "", "filler", {"pad": "x" * 60_000}))
+        await asyncio.sleep(0)
+    # Its task would otherwise wait for a client that reads nothing, for as long as that client likes.
+    await server.settled(lambda: not server.http_server.connections)
+    writer.close()
+
+
 async def test_filters_and_batches_on_the_stream(serve: Serve) -> None:
     server = await serve()
     async with user(server) as ana, ana.listen(events="numbered,notification", batch="1") as stream:
@@ -216,6 +256,69 @@ async def test_a_poll_waits_and_a_newer_one_of_its_session_ends_it(serve: Serve)
         assert (await older)["cursor"] == first["cursor"]
         await numbered(server, 2)
         assert [event["data"]["n"] for event in (await newer)["events"]] == [0, 1]
+
+
+async def test_a_stream_is_told_that_its_session_moved(serve: Serve) -> None:
+    """The end of a stream carries no code, and who does not know why it ended comes back and takes the session away."""
+    server = await serve()
+    async with user(server) as ana, ana.listen() as older:
+        session = (await anext(older))[1]["data"]["session_id"]
+        async with ana.listen(session_id=session) as newer:
+            assert (await anext(newer))[1]["data"]["resumed"]
+            _, moved = await anext(older)
+            assert (moved["type"], moved["data"]["code"]) == ("error", "CONFLICT")
+            assert moved["data"]["message"] == "Session resumed elsewhere"
+            with pytest.raises(StopAsyncIteration):
+                await anext(older)
+
+
+async def test_a_poll_tells_at_once_what_is_lost_and_what_is_denied(serve: Serve) -> None:
+    server = await serve()
+    async with asyncio.timeout(5), user(server) as ana:
+        page = await ana.poll(after="otherepoch-5", timeout=50)
+        assert (page["recovered"], page["events"]) == (False, [])
+        page = await ana.poll(investigation_ids="inv_foreign")
+        assert page["denied"] == [{"investigation_id": "inv_foreign", "code": "NOT_FOUND"}]
+
+
+async def test_who_leaves_a_poll_gives_up_its_place_at_once(serve: Serve) -> None:
+    server = await serve(limits={"connections_per_user": 1})
+    async with user(server) as ana:
+        first = await ana.poll()
+        for _ in range(3):
+            poll = asyncio.ensure_future(ana.poll(after=first["cursor"], timeout=50))
+            await server.settled(lambda: server.gateway.hub.of_user("ana") == 1)
+            poll.cancel()
+            await server.settled(lambda: server.gateway.hub.of_user("ana") == 0)
+
+
+async def test_polls_of_one_kept_alive_connection_leave_nothing_in_front_of_it(serve: Serve) -> None:
+    server = await serve()
+    protocols = set()
+    async with user(server) as ana:
+        for _ in range(20):
+            await ana.poll()
+            (held,) = server.http_server.connections
+            protocols.add(held.transport.get_protocol())
+    assert len(protocols) == 1
+
+
+async def test_pages_that_may_not_and_who_polls_too_often_are_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidadao_rt.edges.poll.POLLS_PER_SECOND", 3)
+    server = await serve(auth={"allowed_origins": ["https://app.example"]})
+    async with user(server) as ana, user(server, "bia") as bia:
+        url = f"{server.http}/api/v1/events/poll"
+        headers = {**ana.headers, "Origin": "https://evil.example"}
+        async with ana.session.get(url, headers=headers) as response:
+            assert response.status == 403
+        for _ in range(3):
+            await ana.poll()
+        async with ana.session.get(url, headers=ana.headers) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+            assert (await response.json())["code"] == "RATE_LIMIT_EXCEEDED"
+        await bia.poll()
 
 
 async def test_a_long_backlog_comes_in_bounded_pages(serve: Serve) -> None:
@@ -332,8 +435,9 @@ async def test_commands_without_a_session(serve: Serve) -> None:
     async with user(server) as ana, user(server, "bia") as bia:
         status, answer = await ana.command("agent_chat", {"agent": "zumbi", "message": "oi"}, correlation_id="c")
         assert (status, [reply["type"] for reply in answer["replies"]]) == (200, ["agent_chat"])
-        for type_ in ("subscribe", "unsubscribe"):
-            assert (await ana.command(type_))[0] == 422
+        for type_ in ("subscribe", "unsubscribe", "subscribe_investigation", "unsubscribe_investigation", "ack"):
+            status, answer = await ana.command(type_, {"investigation_id": "x", "id": first_cursor(server)})
+            assert (status, answer["details"]) == (422, {"field": "session_id"})
         assert (await ana.command("made_up"))[0] == 422
         assert (await ana.command("cancel_investigation", {"investigation_id": "x"}))[0] == 404
         first = await ana.poll()
@@ -342,13 +446,110 @@ async def test_commands_without_a_session(serve: Serve) -> None:
         assert stolen[1]["code"] == "NOT_FOUND"
 
 
+async def test_a_command_is_carried_out_by_its_own_token_and_not_by_its_session_s(serve: Serve) -> None:
+    server = await serve()
+    await server.gateway.broker.publish(Draft(topics.investigation("i"), "bia", "custom", {}))
+    async with user(server) as ana, server.connect(token=server.token(roles=["admin"])) as ws:
+        query = {"session_id": ws.welcome["data"]["session_id"]}
+        cancel = ("cancel_investigation", {"investigation_id": "i"})
+        assert (await ana.command(*cancel, query=query))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("GET", "/api/v1/none", {}, 404, "NOT_FOUND"),
+        ("PUT", "/api/v1/messages", {}, 405, "INVALID_REQUEST"),
+        ("POST", "/api/v1/messages", {"Content-Encoding": "gzip"}, 422, "INVALID_REQUEST"),
+        ("POST", "/api/v1/messages", {"Content-Encoding": "deflate"}, 422, "INVALID_REQUEST"),
+        ("POST", "/api/v1/events", {"Content-Encoding": "gzip"}, 422, "INVALID_REQUEST"),
+    ],
+)
+async def test_what_is_no_request_of_ours_is_told_in_the_one_shape(
+    serve: Serve, method: str, path: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    server = await serve()
+    headers = {"Authorization": f"Bearer {server.token(roles=['service'])}", **headers}
+    async with aiohttp.ClientSession() as http:
+        body = io.BytesIO(b"not packed as the headers say")
+        async with http.request(method, server.http + path, data=body, headers=headers) as response:
+            problem = await response.json()
+            assert (response.status, problem.keys()) == (status, {"code", "message", "details"})
+            assert problem["code"] == code
+            assert response.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
+async def test_a_body_beyond_any_bound_is_not_read_to_its_end(serve: Serve) -> None:
+    server = await serve()
+    async with user(server) as ana:
+        body = io.BytesIO(b" " * (3 << 20))
+        async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
+            assert (response.status, (await response.json())["code"]) == (413, "MESSAGE_TOO_LARGE")
+
+
+async def test_a_bug_is_told_with_an_incident_that_the_log_has_too(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve()
+    monkeypatch.setattr(server.gateway, "command", None)
+    async with user(server) as ana:
+        status, problem = await ana.command("ping")
+    assert (status, problem["code"]) == (500, "INTERNAL_ERROR")
+    assert [vars(record)["correlation_id"] for record in caplog.records] == [problem["details"]["incident"]]
+
+
+async def test_a_client_that_has_left_is_no_error(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve()
+    handled = asyncio.Event()
+
+    def principal(_: Admission, request: web.BaseRequest) -> Principal:
+        assert request.transport is not None
+        request.transport.abort()
+        handled.set()
+        return Principal("ana", 1e12)
+
+    monkeypatch.setattr(Admission, "principal", principal)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    await handled.wait()
+    await server.settled(lambda: not server.http_server.connections)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
+    assert len(server.gateway.hub) == 0
+    writer.close()
+
+
+async def test_refusals_over_http_are_counted(serve: Serve) -> None:
+    server = await serve()
+    async with user(server) as ana:
+        await ana.command("ping", query={"session_id": "made up"})
+        async with ana.session.get(f"{server.http}/metrics") as response:
+            assert 'cidadao_ai_websocket_errors_total{code="NOT_FOUND"} 1.0' in await response.text()
+
+
 async def test_messages_over_http_count_like_any_other(serve: Serve) -> None:
     server = await serve(limits={"messages_per_minute": 2})
     async with user(server) as ana:
         assert (await ana.command("ping"))[1]["replies"][0]["type"] == "pong"
         await ana.command("ping")
-        status, answer = await ana.command("ping")
-        assert (status, answer["replies"][0]["data"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+        # What is left of the minute is no whole number of seconds, and must not be rounded down.
+        later = server.gateway.clock() + 0.6
+        server.gateway.clock = lambda: later
+        body = b'{"type":"ping"}'
+        async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
+            (reply,) = (await response.json())["replies"]
+            assert (response.status, reply["data"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+            assert int(response.headers["Retry-After"]) >= reply["data"]["details"]["retry_after"]
+
+
+async def test_what_there_is_no_room_for_may_come_again_and_is_told_when(serve: Serve) -> None:
+    server = await serve(limits={"investigations_per_user": 1}, agents={"speed": 0.01})
+    async with user(server) as ana:
+        assert (await ana.command("start_investigation", {"query": "q"}))[0] == 200
+        body = b'{"type":"start_investigation","data":{"query":"another"}}'
+        async with ana.session.post(f"{server.http}/api/v1/messages", data=body, headers=ana.headers) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
 
 
 async def test_pages_of_allowed_origins_may_use_it(serve: Serve) -> None:

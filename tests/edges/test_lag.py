@@ -200,7 +200,7 @@ async def test_a_snapshot_waits_until_what_is_older_has_been_sent(serve: Serve) 
             count += 1
         await happen("investigation_update", status="processing", progress=50)
         await slow.send(type="subscribe", data={"investigation_ids": ["inv"]}, correlation_id="c")
-        await server.settled(lambda: connection.session.subscription.named != {})
+        await server.settled(lambda: connection.session.following.subscription.named != {})
         events = 0
         async for message in slow.read():
             events += "id" in message and message["type"] != "connection_established"

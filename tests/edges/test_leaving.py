@@ -165,19 +165,6 @@ async def test_a_client_that_does_not_answer_the_goodbye_holds_up_nothing() -> N
             assert time.monotonic() - began < 2.5
 
 
-async def test_a_second_signal_ends_it_at_once() -> None:
-    async with running("server.drain_seconds=60") as gateway:
-        with await stuck(gateway):
-            gateway.process.send_signal(signal.SIGTERM)
-            assert gateway.process.stderr is not None
-            while json.loads(await gateway.process.stderr.readline())["event"] != "draining":
-                pass
-            began = time.monotonic()
-            gateway.process.send_signal(signal.SIGTERM)
-            assert await gateway.process.wait() == 128 + signal.SIGTERM
-            assert time.monotonic() - began < 2.0
-
-
 async def test_a_taken_port_is_one_line_and_a_status() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

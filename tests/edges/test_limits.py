@@ -91,7 +91,7 @@ async def test_a_new_connection_brings_no_new_messages(serve: Serve) -> None:
 
 async def test_the_hundredth_refusal_and_not_the_one_before_it_closes(serve: Serve) -> None:
     server = await serve(limits={"messages_per_minute": 1})
-    async with asyncio.timeout(20), server.connect() as client:
+    async with asyncio.timeout(20), server.connect() as client, server.connect() as sister:
         await fill(client, 1)
         for _ in range(99):
             assert (await client.ask("ping"))["data"]["code"] == "RATE_LIMIT_EXCEEDED"
@@ -102,6 +102,7 @@ async def test_the_hundredth_refusal_and_not_the_one_before_it_closes(serve: Ser
         await client.send("ping")
         assert (await client.recv())["data"]["code"] == "RATE_LIMIT_EXCEEDED"
         assert await client.closed() == (1008, "Too many refused messages")
+        assert (await sister.ask("ping"))["data"]["code"] == "RATE_LIMIT_EXCEEDED", "it has its own count"
 
 
 async def test_refusals_are_counted_for_a_connection_and_not_for_those_after_it(serve: Serve) -> None:

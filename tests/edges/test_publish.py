@@ -131,6 +131,20 @@ async def test_a_key_publishes_once(serve: Serve, monkeypatch: pytest.MonkeyPatc
     assert (await publish(server, event(progress=12), key="k"))[0] == 202
 
 
+async def test_keys_are_bounded_in_number_and_in_what_is_remembered_with_them(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve()
+    monkeypatch.setattr(publishing, "KEY_IDS", 4)
+    for key in ("a", "b", "c"):
+        assert (await publish(server, [event()] * 2, key=key))[0] == 202
+    assert (await publish(server, [event()] * 2, key="b"))[1]["ids"][0].endswith("-3")
+    assert (await publish(server, [event()] * 2, key="a"))[1]["ids"][0].endswith("-7"), "published again"
+    monkeypatch.setattr(publishing, "KEYS", 1)
+    assert (await publish(server, event(), key="d"))[0] == 202
+    assert (await publish(server, [event()] * 2, key="a"))[1]["ids"][0].endswith("-10"), "published again"
+
+
 async def test_only_services_and_admins_publish(serve: Serve) -> None:
     server = await serve()
     assert (await publish(server, event(), roles=("user",)))[0] == 403
@@ -147,3 +161,10 @@ async def test_sizes_and_rates_are_bounded(serve: Serve, monkeypatch: pytest.Mon
     status, problem = await publish(server, event())
     assert (status, problem["code"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert (await publish(server, event(), sub="another"))[0] == 202
+
+
+async def test_a_gateway_that_drains_takes_nothing_that_would_end_with_it(serve: Serve) -> None:
+    server = await serve()
+    server.gateway.draining = True
+    status, problem = await publish(server, event())
+    assert (status, problem["code"], server.gateway.log.head) == (503, "OVERLOADED", 0)

@@ -390,6 +390,17 @@ async def test_grants_are_checked_again(serve: Serve) -> None:
             assert await numbered(again, 1) == [1]
 
 
+async def test_a_bound_session_is_bound_on_every_path(serve: Serve) -> None:
+    """Taken up without its path it must not become a connection that follows nothing in silence."""
+    server = await serve()
+    await server.gateway.broker.publish(Draft(topics.investigation("i"), "bia", "custom", {}))
+    async with server.connect("/ws/investigations/i", token=server.token(investigations=["i"])) as ana:
+        session_id = ana.welcome["data"]["session_id"]
+    async with server.raw(session_id=session_id) as ana:
+        assert (await ana.recv())["data"]["code"] == "NOT_FOUND"
+        assert await ana.closed() == (1008, "Investigation not found")
+
+
 async def test_an_unknown_session_is_a_new_one(serve: Serve) -> None:
     server = await serve()
     await notify(server, n=0)
@@ -678,6 +689,20 @@ async def test_a_chat_cut_in_mid_answer_loses_no_answer(serve: Serve) -> None:
         # It is the answer to one session, not to the user's others.
         await notify(server, n=0)
         assert (await other.recv())["type"] == "notification"
+
+
+async def test_the_url_s_agent_answers_also_in_a_session_that_began_with_another(serve: Serve) -> None:
+    server = await serve()
+
+    async def who_answers(**query: Any) -> tuple[str, str]:
+        async with server.connect("/ws/chat", **query) as ana:
+            typing = await ana.ask("agent_chat", {"message": "oi"})
+            return ana.welcome["data"]["session_id"], typing["data"]["agent"]
+
+    session_id, agent = await who_answers()
+    assert agent == "drummond"
+    assert await who_answers(session_id=session_id, agent="zumbi") == (session_id, "zumbi")
+    assert await who_answers(session_id=session_id) == (session_id, "zumbi")
 
 
 async def test_the_same_start_sent_again_after_a_cut_starts_nothing_twice(serve: Serve) -> None:

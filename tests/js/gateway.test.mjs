@@ -59,14 +59,20 @@ for (const transport of ["websocket", "sse", "poll"]) {
     assert.deepEqual(granted.denied, [{ event: "Bad Name", code: "INVALID_REQUEST" }]);
     const [start] = await server.publish({ ...numbered(1), type: "another" }, numbered(2), numbered(3));
     await next(rt, "numbered", ({ data }) => data.n === 3);
-    assert.deepEqual(seen.map(({ data }) => data.n), [2, 3]);
+    assert.deepEqual(
+      seen.map(({ data }) => data.n),
+      [2, 3],
+    );
     assert.deepEqual(await rt.unsubscribe({ events: ["numbered"] }), { events: ["numbered"], investigation_ids: null });
     // Who asks for the past gets it again.
     const again = next(rt, "numbered", ({ data }) => data.n === 3);
     const asked = await rt.subscribe({ events: ["numbered"], after: start });
     assert.deepEqual([asked.recovered, asked.replayed], [true, 2]);
     await again;
-    assert.deepEqual(seen.map(({ data }) => data.n), [2, 3, 2, 3]);
+    assert.deepEqual(
+      seen.map(({ data }) => data.n),
+      [2, 3, 2, 3],
+    );
   });
 
   test(`${transport}: through real cuts in mid-stream nothing is lost, doubled or out of order`, async (t) => {
@@ -89,7 +95,10 @@ for (const transport of ["websocket", "sse", "poll"]) {
       if (n % 20 === 15 && rt.state !== "open") await next(rt, "status", state("open"));
     }
     await done;
-    assert.deepEqual(seen, Array.from({ length: 400 }, (_, n) => n));
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 400 }, (_, n) => n),
+    );
     assert.equal(rt.sessionId, session);
     // A poll that the gateway cuts is only answered early.
     assert.ok(opened.filter(state("open")).length > (transport === "poll" ? 8 : 15));
@@ -126,7 +135,10 @@ for (const transport of ["websocket", "sse", "poll"]) {
       await assert.rejects(waiting, { name: "RefusedError", reason });
       await assert.rejects(iterated, RefusedError);
       await assert.rejects(rt.ping(), RefusedError);
-      assert.deepEqual(states.map((status) => status.state), ["connecting", "closed"]);
+      assert.deepEqual(
+        states.map((status) => status.state),
+        ["connecting", "closed"],
+      );
       assert.equal(states[1].reason, reason);
     }
   });
@@ -139,7 +151,10 @@ for (const transport of ["websocket", "sse", "poll"]) {
     const stale = open(t, server.http, { token: () => "stale", transports: [transport] });
     const states = record(stale, "status");
     await assert.rejects(stale.opened, { name: "RefusedError", reason: "Invalid token" });
-    assert.deepEqual(states.map((status) => status.state), ["connecting", "waiting", "connecting", "closed"]);
+    assert.deepEqual(
+      states.map((status) => status.state),
+      ["connecting", "waiting", "connecting", "closed"],
+    );
   });
 
   test(`${transport}: a token is renewed before it runs out, on the same connection`, async (t) => {
@@ -158,7 +173,10 @@ for (const transport of ["websocket", "sse", "poll"]) {
     await new Promise((resolve) => setTimeout(resolve, 2000));
     await rt.ping();
     assert.equal(asked, 2);
-    assert.deepEqual(states.map((status) => status.state), ["connecting", "open"]);
+    assert.deepEqual(
+      states.map((status) => status.state),
+      ["connecting", "open"],
+    );
   });
 
   test(`${transport}: after a drain it finds the successor, is told what it missed, and follows the same again`, async (t) => {
@@ -187,7 +205,10 @@ for (const transport of ["websocket", "sse", "poll"]) {
     await rt.opened;
     await server.publish(...Array.from({ length: 100 }, (_, n) => numbered(n)));
     if (seen.length < 100) await next(rt, "numbered", ({ data }) => data.n === 99);
-    assert.deepEqual(seen.map(({ data }) => data.n), Array.from({ length: 100 }, (_, n) => n));
+    assert.deepEqual(
+      seen.map(({ data }) => data.n),
+      Array.from({ length: 100 }, (_, n) => n),
+    );
   });
 
   test(`${transport}: too slow a loop costs the connection, but no event`, async (t) => {
@@ -277,7 +298,12 @@ test("where the upgrade is refused twice it says so and goes on over SSE, and la
   await rt.opened;
   const ways = states.map((status) => `${status.state} ${status.transport}`);
   assert.deepEqual(ways, [
-    "connecting websocket", "waiting websocket", "connecting websocket", "waiting sse", "connecting sse", "open sse",
+    "connecting websocket",
+    "waiting websocket",
+    "connecting websocket",
+    "waiting sse",
+    "connecting sse",
+    "open sse",
   ]);
   assert.ok(states[3].reason);
   const seen = [];
@@ -289,8 +315,14 @@ test("where the upgrade is refused twice it says so and goes on over SSE, and la
   await better;
   await server.publish(numbered(9));
   await done;
-  assert.deepEqual(seen, Array.from({ length: 10 }, (_, n) => n));
-  assert.equal(states.filter(state("open")).every(({ recovered }) => recovered), true);
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 10 }, (_, n) => n),
+  );
+  assert.equal(
+    states.filter(state("open")).every(({ recovered }) => recovered),
+    true,
+  );
 });
 
 test("a proxy that buffers streams ends in polling", async (t) => {

@@ -19,12 +19,12 @@ test("several data lines are one text, and only one space is dropped", () => {
   assert.deepEqual(data("data:a\ndata:  b\ndata\n\n"), ["a\n b\n"]);
 });
 
-test("an id stays until the next one, and a bare one is told without data", () => {
+test("an id is told with its block alone, and a bare one without data", () => {
   assert.deepEqual(parse("id: 1\ndata: a\n\ndata: b\n\nid: 2\n\nid: 3\0\n\n"), [
     { id: "1", data: "a" },
-    { id: "1", data: "b" },
+    { id: undefined, data: "b" },
     { id: "2", data: undefined },
-    { id: "2", data: undefined },
+    { id: undefined, data: undefined },
   ]);
 });
 

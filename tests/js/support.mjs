@@ -161,7 +161,8 @@ export async function proxy(t, target, faults) {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}\r\n`);
       socket.write(head);
       inner.on("error", () => socket.destroy());
-      socket.on("error", () => inner.destroy());
+      socket.on("error", () => {});
+      socket.on("close", () => inner.destroy());
       inner.pipe(socket).pipe(inner);
     });
   });

@@ -1,6 +1,12 @@
 // What an app in TypeScript writes; compiled, never run.
 
-import { ClosedError, CommandError, RefusedError, connect, type Message } from "../../cidadao_rt/edges/static/client.js";
+import {
+  ClosedError,
+  CommandError,
+  RefusedError,
+  connect,
+  type Message,
+} from "../../cidadao_rt/edges/static/client.js";
 
 const rt = connect(new URL("https://rt.example"), {
   token: async () => (await fetch("/token")).text(),
@@ -9,7 +15,9 @@ const rt = connect(new URL("https://rt.example"), {
   WebSocket,
 });
 rt.addEventListener("investigation_update", (event) => console.log(event.detail.data.progress + 1));
-rt.addEventListener("status", ({ detail }) => console.log(detail.state === "waiting" ? detail.retryIn : detail.transport));
+rt.addEventListener("status", ({ detail }) =>
+  console.log(detail.state === "waiting" ? detail.retryIn : detail.transport),
+);
 rt.addEventListener("a_type_of_mine", (event) => console.log(event.detail.data.anything));
 await rt.opened;
 const investigation = await rt.startInvestigation("Merenda", { filters: { min_value: 1 }, agents: ["zumbi"] });

@@ -270,6 +270,31 @@ def test_forgotten_topics_fold_into_a_floor(monkeypatch: pytest.MonkeyPatch) -> 
     assert log.topics == 0
 
 
+def test_the_memory_of_trimmed_types_is_bounded_and_never_falsely_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "TRIMMED_TYPES", 3)
+    log = Log("e", Retention(events_per_topic=1))
+    topic = topics.investigation("ana0")
+    for n in range(10):
+        put(log, topic, f"type_{n}")
+    # Trimmed are 1 to 9; the last three are remembered by their types, and what is older is below the floor.
+    assert log.floor == 6
+    for n in range(9):
+        for interest in (follows(topic, types=only(f"type_{n}")), Subscription(only(f"type_{n}")).interest("ana", "s")):
+            assert log.lost(n, interest)
+            assert log.lost(n + 1, interest) is (n + 1 < log.floor)
+
+
+def test_a_topic_that_changes_hands_shows_nothing_of_one_owner_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (100_000, 0):
+        monkeypatch.setattr(log_module, "EMPTIED_TOPICS", most)
+        log = Log("e")
+        topic = topics.investigation("used twice")
+        for owner in ("ana", "ana", "bia"):
+            log.append(Draft(topic, owner, "a", {}), 0.0)
+        assert (offsets(log, everything_of("ana")), offsets(log, everything_of("bia"))) == ([], [3])
+        assert (log.topics, log.lost(1, everything_of("ana")), log.lost(2, everything_of("bia"))) == (1, True, False)
+
+
 def test_a_filter_that_matches_nothing_costs_a_bounded_page_and_still_advances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "SCAN_LIMIT", 10)
     log = Log("e")

@@ -20,9 +20,10 @@ from cidadao_rt.memory.effects import (
     Start,
     is_error,
 )
+from cidadao_rt.memory.following import SNAPSHOTS
 from cidadao_rt.memory.investigations import Investigations
 from cidadao_rt.memory.log import Draft, Event, Log, Retention
-from cidadao_rt.memory.session import SNAPSHOTS, Rules, Session, World
+from cidadao_rt.memory.session import Rules, Session, World
 from cidadao_rt.memory.starts import Starts
 from cidadao_rt.words import events, topics
 from cidadao_rt.words.limits import SlidingWindow
@@ -99,6 +100,26 @@ def scene() -> Scene:
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_with_a_token_of_its_own_may_do_what_that_token_may() -> None:
+    """Neither more by the roles of the connection's token, nor have the connection follow more by its own."""
+    scene = Scene()
+    scene.publish("b1", "bia")
+    admin = Principal("ana", 1e9, frozenset({"admin"}))
+    commands: list[tuple[str, dict[str, Any]]] = [
+        ("cancel_investigation", {"investigation_id": "b1"}),
+        ("agent_chat", {"agent": "zumbi", "message": "m", "context": {"investigation_id": "b1"}}),
+        ("subscribe", {"investigation_ids": ["b1"]}),
+    ]
+    for own, asker, works in ((admin, scene.principal, [False] * 3), (scene.principal, admin, [True, True, False])):
+        scene.session = scene.another(GENERAL, own)
+        worked = []
+        for type_, data in commands:
+            frame = json.dumps({"type": type_, "data": data}).encode()
+            first = scene.session.receive(frame, 0, 0.0, asker=asker).effects
+            worked.append(not any(is_error(one) or (isinstance(one, Say) and one.data["denied"]) for one in first))
+        assert worked == works
 
 
 def test_a_ping_is_answered_with_a_pong(scene: Scene) -> None:

@@ -79,7 +79,7 @@ class Stage:
         kind, principal = Kind(ConnectionType.GENERAL), Principal(sub, 1e9)
         session = Session(f"s{self.count}", kind, principal, world, SlidingWindow(100, 60), Starts())
         if named:
-            session.subscription = Subscription().add([(key, False) for key in named], EVERYTHING)
+            session.following.change(Subscription().add([(key, False) for key in named], EVERYTHING))
         outlet = FakeOutlet(self.hub, room)
         connection = Connection(f"c{self.count}", session, outlet, "127.0.0.1", 0.0)
         self.hub.add(connection, self.log.head, [])
@@ -132,8 +132,7 @@ async def test_an_event_reaches_a_connection_once(stage: Stage) -> None:
     """Named and covered by "all own" at the same time, it is still one event."""
     connection, outlet = stage.connect("owner")
     stage.connect("stranger")
-    connection.session.subscription = connection.session.subscription.add([("a", True)], EVERYTHING)
-    connection.session._interest = None
+    connection.session.following.change(connection.session.following.subscription.add([("a", True)], EVERYTHING))
     stage.hub.follow(connection, connection.session.interest)
     stage.publish("investigation:a")
     stage.publish("investigation:z")

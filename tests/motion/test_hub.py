@@ -15,6 +15,7 @@ from cidadao_rt.motion import hub as hub_module
 from cidadao_rt.motion.connection import Connection
 from cidadao_rt.motion.hub import Hub
 from cidadao_rt.motion.metrics import Metrics
+from cidadao_rt.motion.watch import Watch
 from cidadao_rt.words import topics
 from cidadao_rt.words.encodings import WEBSOCKET, WEBSOCKET_BATCHED, Encoding
 from cidadao_rt.words.errors import CloseCode
@@ -505,3 +506,20 @@ async def test_nor_where_they_belong_to_many_topics() -> None:
         peer.drain(65_536)
         await turn()
     assert peer.events == [event.offset for event in stage.published]
+
+
+async def test_the_node_s_budget_counts_every_buffer_also_those_that_are_not_full() -> None:
+    stage = Stage()
+    watch = Watch(stage.hub, inactivity=300, ping=25, slow_reader=60, buffered_bytes=10_000)
+    peers = [stage.connect()[1] for _ in range(4)]
+    stage.publish(pad=2000)
+    await turn()
+    watch.round(1.0)
+    assert [peer.closed for peer in peers] == [None] * 4
+    stage.publish(pad=1000)
+    await turn()
+    peers[2].drain()
+    stage.connect()[1].write(b"x" * 3000)
+    watch.round(1.0)
+    # The fullest go, until the rest is within the budget.
+    assert [peer.closed and peer.closed[0] for peer in peers] == [1013, None, None, None]

@@ -307,6 +307,32 @@ def test_a_notification_is_told_at_its_moment() -> None:
     assert [data["title"] for data in of(cut, "notification")] == ["Investigação interrompida"]
 
 
+def place(steps: list[Step], type_: str, **data: Any) -> int:
+    """Which step is the first of this type whose data has these values."""
+    return next(
+        number
+        for number, step in enumerate(steps)
+        if step.type == type_ and all(step.data.get(key) == value for key, value in data.items())
+    )
+
+
+def test_an_agent_fails_in_its_own_turn_and_then_says_nothing() -> None:
+    text = '[stages.pattern_analysis]\nmessages = ["1", "2", "3"]\n[[failure]]\nagent = "anita"\nat = {at}'
+    for at, said in (("0.0", 1), ("1.0", 3)):
+        steps = told(text.format(at=at))
+        failed = place(steps, "agent_analysis", agent="anita", status="failed")
+        assert place(steps, "investigation_update", current_agent="anita") < failed
+        assert failed < place(steps, "investigation_update", current_agent="tiradentes")
+        assert [data["current_agent"] for data in of(steps, "investigation_update")].count("anita") == said
+
+
+def test_a_moment_is_a_part_of_the_time_whatever_the_shares() -> None:
+    text = "timing.seconds = 10\nstages.report_generation.share = 900\n"
+    steps = told(text + '[[notification]]\nat = 0.5\ntitle = "t"\nmessage = "m"')
+    now = place(steps, "notification", title="t")
+    assert sum(step.after for step in steps[: now + 1]) == pytest.approx(5, abs=0.5)
+
+
 def test_the_end_says_what_it_is_told_to() -> None:
     assert told('[ending]\nmessage = "Fim."')[-1].data["message"] == "Fim."
 

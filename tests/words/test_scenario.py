@@ -2,11 +2,15 @@
 
 import contextlib
 import json
-from typing import Any, get_args
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from cidadao_rt.words.events import STAGE_WEIGHTS
 from cidadao_rt.words.positions import line_of, lines
@@ -106,6 +110,25 @@ def test_everything_that_can_be_said_is_understood() -> None:
     assert scenario.notification[0].level == "info"
     assert scenario.ending == Ending(status="failed", at="report_generation")
     assert scenario.chat == Chat(delay_seconds=2.0, error_after=0)
+
+
+def keys(struct: Any, path: str = "") -> Iterator[str]:
+    """Every key that a file may have; the four stages are alike and stand for one."""
+    for name, hint in get_type_hints(struct).items():
+        items = get_args(hint)[:1] if get_origin(hint) is tuple else (hint,)
+        if isinstance(items[0], type) and issubclass(items[0], Struct):
+            yield from keys(items[0], f"{path}.{name}".removeprefix("."))
+        else:
+            yield f"{path}.{name}".removeprefix(".")
+
+
+def test_the_documents_examples_are_scenarios_and_show_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs/scenarios.md").read_text("utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    shown = {re.sub(r"\[\d+\]", "", key) for example in examples for key in lines(example)}
+    assert len([read(example) for example in examples]) == 2
+    all_keys = {re.sub(r"^stages\.\w+", "stages.data_collection", key) for key in keys(Scenario)}
+    assert all_keys <= shown
 
 
 # What is told of faults

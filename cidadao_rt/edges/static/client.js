@@ -102,8 +102,9 @@ class Conversation {
   }
 
   /**
-   * Take in one message, from the stream or in reply to a command by POST (`replyTo` is its type). `deliver` is what the app is to see, if anything; `settle` tells its command; `failed` is the
-   * error of a subscription that could not be made again.
+   * Take in one message, from the stream or in reply to a command by POST (`replyTo` is its type). `deliver` is what
+   * the app is to see, if anything; `settle` tells its command; `failed` is the error of a subscription that could not
+   * be made again.
    */
   receive(message, replyTo) {
     const { type, data = {}, id, correlation_id: correlationId } = message;
@@ -234,7 +235,7 @@ class Conversation {
   #blame({ type, data, correlation_id: correlationId }) {
     if (type !== "error" || correlationId != null) return false;
     const sent = [...this.pending.values()].filter((command) => command.sentAt !== undefined && !command.internal);
-    const limit = data.code === "MESSAGE_TOO_LARGE" ? data.details.limit : ECHO_BYTES;
+    const limit = data.code === "MESSAGE_TOO_LARGE" ? data.details?.limit : ECHO_BYTES;
     if (data.code !== "MESSAGE_TOO_LARGE" && data.code !== "RATE_LIMIT_EXCEEDED") return false;
     const command = sent.find(({ bytes }) => bytes > limit);
     if (command) this.giveUp(command, data);
@@ -257,12 +258,12 @@ function newCommand(type, data, { internal = false, resolve = () => {}, reject =
   return { id, type, data, bytes, internal, resolve, reject, onChunk, taken: false, sequence: sequence++ };
 }
 
-/** Lines of an event stream to `{data, id, retry}`. Source: the HTML standard, "Interpreting an event stream". */
+/** An event stream to `{data, id}` and `{retry}`. Source: the HTML standard, "Interpreting an event stream". */
 export class EventStreamParser {
   #rest = "";
   #afterReturn = false;
   #data = [];
-  #id = "";
+  #id;
 
   /** Parse a piece of decoded text; yields what is complete. Throws `RangeError` for an endless line. */
   *push(text) {
@@ -291,6 +292,8 @@ export class EventStreamParser {
 
   *#block() {
     yield { id: this.#id, data: this.#data.length ? this.#data.join("\n") : undefined };
+    // A browser would keep the id; here it must not undo that the cursor was set back meanwhile.
+    this.#id = undefined;
     this.#data = [];
   }
 }
@@ -307,8 +310,9 @@ function expiry(token) {
 
 // -- Transports -------------------------------------------------------------------------------------------------------
 //
-// Each is made with `request` (where, and as whom) and `on`: `data(message or array, replyTo?)`, `reach(id)`, `taken(id)`, and
-// once `close({code, reason, retryMs?, unauthorized?, unreachable?, unfit?})`. After its own `close` it says no more.
+// Each is made with `request` (where, and as whom) and `on`: `data(message or array, replyTo?)`, `reach(id)`,
+// `taken(id)`, and once `close({code, reason, retryMs?, unauthorized?, unreachable?, unfit?})`: the token was refused;
+// nobody answered; somebody answered who is no gateway. After its own `close()` it says no more.
 
 class WebSocketTransport {
   #socket;

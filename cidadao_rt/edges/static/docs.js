@@ -205,6 +205,7 @@ function chapters(asyncapi, openapi) {
       "Answers, errors, and what matters only at the moment: none is replayed."), messages("transient")],
     ["http", "HTTP", say("Os mesmos eventos sem WebSocket, comandos e publicação.",
       "The same events without WebSocket, commands and publishing."), [...operations("events"), ...operations("read")]],
+    ["development", say("Desenvolvimento", "Development"), say("Ajuda a construir clientes; recusado em produção.", "Helps to build clients; refused in production."), operations("development")],
     ["pages", say("Páginas e saúde", "Pages and health"), say("Para quem opera e para quem lê.", "For who runs it and who reads."), operations("pages")],
     ["closing", say("Códigos de fechamento", "Close codes"), say("Como o servidor se despede.", "How the server says goodbye."),
       [{ id: "", node: el("article", {}, table(codes, say("Código", "Code"))) }]],

@@ -3,7 +3,7 @@
 In development a file is read again when it has changed. A file that has become faulty is told of, and what it held
 before is played on.
 
-Source: docs/decisions/0010-scenarios.md.
+Source: docs/decisions/0011-scenarios.md.
 """
 
 import functools
