@@ -1,6 +1,6 @@
 """The console: the page at `/`, what it loads, and in development the token it works with.
 
-Source: docs/console.md, docs/decisions/0011-console.md; RFC 9110 section 8.8.3 (ETag); the Fetch Metadata draft.
+Source: docs/console.md, docs/decisions/0012-console.md; RFC 9110 section 8.8.3 (ETag); the Fetch Metadata draft.
 """
 
 import hashlib

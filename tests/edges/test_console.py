@@ -139,9 +139,9 @@ async def test_any_name_of_this_machine_is_good(serve: Serve, host: str) -> None
 
 
 @pytest.mark.parametrize(
-    "server_settings", [{}, {"mode": "development", "host": "0.0.0.0"}, {"host": "gateway"}], ids=str
+    "settings", [{}, {**DEVELOPMENT, "host": "0.0.0.0"}, {**DEVELOPMENT, "host": "gateway"}], ids=str
 )
-async def test_no_token_in_production_nor_where_others_can_come(serve: Serve, server_settings: dict[str, str]) -> None:
-    server = await serve(server=server_settings)
+async def test_no_token_in_production_nor_where_others_can_come(serve: Serve, settings: dict[str, str]) -> None:
+    server = await serve(server=settings)
     status, _ = await ask_token(server)
     assert status == 403
