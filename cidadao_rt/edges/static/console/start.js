@@ -16,6 +16,7 @@ export function start(link, setup, started) {
   scenario.append(usual, ...setup.scenarios.map((name) => el("option", { value: name }, name)));
   inLanguage(() => write(usual, t("scenario.default", { name: setup.scenario })));
 
+  byId("start").addEventListener("input", () => write(error, ""));
   byId("start").addEventListener("submit", async (event) => {
     event.preventDefault();
     write(error, "");
