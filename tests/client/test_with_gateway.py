@@ -554,3 +554,21 @@ async def test_a_resource_that_is_refused_is_refused_for_good(serve: Serve) -> N
                 async with client(server, path="/ws/investigations/inv_unknown", transports=[transport]):
                     pass
         assert (caught.value.code, caught.value.reason) == (1008, "Investigation not found")
+
+
+@every_transport
+async def test_a_connection_that_is_cut_on_purpose_comes_back_with_what_it_missed(serve: Serve, transport: str) -> None:
+    server = await serve()
+    rt = client(server, transports=[transport])
+    assert not rt.cut()
+    async with asyncio.timeout(12), rt:
+        states: list[Status] = []
+        rt.on_status(states.append)
+        await publish(server, 1)
+        assert numbers([await anext(rt)]) == [1]
+        assert rt.cut()
+        await publish(server, 2, 3)
+        assert numbers(await take(rt, 2)) == [2, 3]
+        assert [status.state for status in states] == [State.WAITING, State.CONNECTING, State.OPEN]
+        assert states[0].reason.startswith("1006 ")
+        assert rt.recovered
