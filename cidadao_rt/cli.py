@@ -1,7 +1,8 @@
 """The command line: run the server, make a token, show what is configured, look at a gateway that runs.
 
 Exit status: 0 when all went well, 1 when it could not be done, 2 when what was asked for or configured is wrong, 3 when
-`tail`, `record` or `verify` could not connect. What a person or a script wants is on stdout; errors, one line each, and logs are on stderr.
+`tail`, `record` or `verify` could not connect. What a person or a script wants is on stdout; errors, one line each, and
+logs are on stderr.
 """
 
 import argparse
@@ -61,15 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.status)
     except ConfigError as error:
         return _fail(str(error), 2)
-    except _Failure as error:
-        return _fail(str(error), 1)
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
     except KeyboardInterrupt:
         return 130
 
 
-class _Failure(Exception):
+class _Failure(ToolError):
     """What was asked for is right, but cannot be done; the message is shown."""
 
 
@@ -112,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "check-config", parents=[common], allow_abbrev=False, help="show each key, its value and where it comes from"
     )
     check.add_argument("--json", action="store_true", help="as one JSON object")
-    tool_arguments.add(commands)
+    tool_arguments.add(commands.add_parser)
     return parser
 
 

@@ -1,7 +1,7 @@
 """The loop: open, converse, end, and come back; by which way, and when, is decided elsewhere.
 
-Four tasks share a connection: one reads, one writes, one keeps the token fresh, one waits to be told to cut it. Whatever
-they raise ends it.
+Four tasks share a connection: one reads, one writes, one keeps the token fresh, one waits to be told to cut it.
+Whatever they raise ends it.
 """
 
 import asyncio

@@ -14,14 +14,14 @@ MOST_INVESTIGATIONS = 1_000
 MOST_CUTS = 20.0
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the three commands."""
+def add(parser: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the three commands; `parser` is the `add_parser` of a parser's commands."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("url", metavar="URL", help="of the gateway; http, https, ws or wss")
     common.add_argument("--token", metavar="TOKEN", help=f"default: ${TOKEN_VARIABLE}, else ?token= of the URL")
-    _tail(commands.add_parser("tail", parents=[common], allow_abbrev=False, help="follow a gateway's events"))
-    _record(commands.add_parser("record", parents=[common], allow_abbrev=False, help="keep events as a scenario"))
-    _verify(commands.add_parser("verify", parents=[common], allow_abbrev=False, help="cut own connections, count loss"))
+    _tail(parser("tail", parents=[common], allow_abbrev=False, help="follow a gateway's events"))
+    _record(parser("record", parents=[common], allow_abbrev=False, help="keep events as a scenario"))
+    _verify(parser("verify", parents=[common], allow_abbrev=False, help="cut own connections, count loss"))
 
 
 def _tail(tail: argparse.ArgumentParser) -> None:
@@ -48,7 +48,11 @@ def _record(record: argparse.ArgumentParser) -> None:
 
 def _verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument(
-        "--clients", type=_whole(1, MOST_CLIENTS), default=4, metavar="N", help="that are cut, beside one that is not; 4"
+        "--clients",
+        type=_whole(1, MOST_CLIENTS),
+        default=4,
+        metavar="N",
+        help="that are cut, beside one that is not; 4",
     )
     verify.add_argument(
         "--investigations", type=_whole(1, MOST_INVESTIGATIONS), default=8, metavar="M", help="to start; 8"

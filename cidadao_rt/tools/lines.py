@@ -52,6 +52,12 @@ _STATUSES = {
     "failed": "falhou",
     "cancelled": "cancelada",
 }
+_STAGES = {
+    "data_collection": "coleta",
+    "anomaly_detection": "anomalias",
+    "pattern_analysis": "padrões",
+    "report_generation": "relatório",
+}
 _MAY_BE_MISSING = "eventos podem ter se perdido; segue a situação atual"
 _NOT_ASCII = re.compile(r"[^ -~]")
 
@@ -133,7 +139,7 @@ def _text(event: Event) -> str:
     if event.type == events.PROGRESS_UPDATE:
         stages = data.get("stages")
         told = stages.items() if isinstance(stages, Mapping) else ()
-        return ", ".join(f"{safe(name)} {safe(percent)}%" for name, percent in list(told)[:10])
+        return ", ".join(f"{safe(_STAGES.get(name, name))} {safe(done)}%" for name, done in list(told)[:10] if done)
     if event.type == events.METRICS_UPDATE:
         return _compact(data)
     status = data.get("status")

@@ -1,8 +1,10 @@
-"""stdout, line by line, for as long as somebody reads it."""
+"""stdout, line by line, for as long as somebody reads it; and what is said beside it."""
 
 import os
 import sys
 from contextlib import suppress
+
+from ..words.settings import one_line
 
 
 class GoneError(Exception):
@@ -21,6 +23,13 @@ def say(line: str) -> None:
         with suppress(AttributeError, OSError, ValueError), open(os.devnull, "wb") as null:
             os.dup2(null.fileno(), stream.fileno())
         raise GoneError from None
+
+
+def note(text: str) -> None:
+    """One line on stderr, which may have gone."""
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"cidadao-rt: {one_line(text)}\n")
+        sys.stderr.flush()
 
 
 def is_coloured(no_color: bool) -> bool:

@@ -2,19 +2,17 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
 import signal
-import sys
 from datetime import datetime
 from pathlib import Path
 
 from ..client import Client, CommandError, RealtimeError
 from ..words.scenario_file import ScenarioError, parse
-from ..words.settings import one_line
 from .errors import USAGE, ToolError
+from .output import note
 from .recording import FullError, Recording
 from .target import Target, client, opened, target, tell_connection, texts_are_sound
 
@@ -49,9 +47,7 @@ def run(options: argparse.Namespace) -> int:
         raise ToolError(f"nothing was written, since it could not be played: {error}") from None
     _write(path, text)
     ended = "to its end" if recording.is_done else "not to its end; played, it will end as failed"
-    said = f"{options.file}: {recording.count} events of {recording.investigation}, {ended}{why}"
-    with contextlib.suppress(OSError, ValueError):
-        print(f"cidadao-rt: {one_line(said)}", file=sys.stderr, flush=True)
+    note(f"{options.file}: {recording.count} events, of {recording.investigation} {ended}{why}")
     is_short = (options.until_done or options.query is not None) and not recording.is_done
     return 1 if is_short else 0
 
@@ -63,6 +59,7 @@ async def _record(where: Target, options: argparse.Namespace) -> tuple[Recording
     why = ""
     async with opened(rt, where.where):
         tell_connection(logging.INFO)
+        note(f"recording {where.where} by {rt.transport}")
         task = asyncio.current_task()
         assert task is not None, "this is a coroutine"
         loop = asyncio.get_running_loop()

@@ -97,5 +97,3 @@ def toml_string(text: str) -> str:
     sound = text.encode("utf-8", "replace").decode()
     # JSON's escapes are TOML's, apart from DEL, which TOML wants escaped.
     return json.dumps(sound, ensure_ascii=False).replace("\x7f", "\\u007F")
-
-

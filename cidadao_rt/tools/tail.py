@@ -10,7 +10,7 @@ from ..words.events import is_subscribable
 from .arguments import TRANSPORTS
 from .errors import USAGE, ToolError
 from .lines import as_json, as_lines
-from .output import GoneError, is_coloured, say
+from .output import GoneError, is_coloured, note, say
 from .target import client, opened, target, tell_connection, texts_are_sound
 
 INVESTIGATIONS = 128
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     async def follow() -> None:
         async with opened(rt, where.where):
             tell_connection(logging.INFO)
+            note(f"connected to {where.where} by {rt.transport}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(options.seconds):
                     await _follow(rt, options)

@@ -16,9 +16,10 @@ from ..client import Client, RefusedError, State, Status, connect
 from ..words.settings import one_line
 from .arguments import TOKEN_VARIABLE
 from .errors import NO_CONNECTION, USAGE, ToolError
+from .output import note
 
 OPEN_SECONDS = 15.0
-"""How long the first connection may take, over all transports; afterwards a lost one is taken up for as long as asked."""
+"""How long the first connection may take, over all transports. One that is lost later is taken up again."""
 
 _PATH = re.compile(r"(?P<base>.*?)(?:/api/v1)?(?P<path>/ws(?:/investigations/[^/]+|/chat)?)?/?")
 _TOKEN = re.compile(r"[!-~]{1,8192}")
@@ -99,8 +100,9 @@ async def opened(rt: Client, where: str, seconds: float = OPEN_SECONDS) -> Async
 
     stop = rt.on_status(notice)
     opening = asyncio.ensure_future(rt.__aenter__())
+    waiting: set[asyncio.Future[Any]] = {opening, failed}
     try:
-        await asyncio.wait({opening, failed}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not opening.done():
             if failed.done():
                 reason = "nothing answers there"
@@ -120,8 +122,7 @@ async def opened(rt: Client, where: str, seconds: float = OPEN_SECONDS) -> Async
 
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            print(f"cidadao-rt: {one_line(record.getMessage())}", file=sys.stderr, flush=True)
+        note(record.getMessage())
 
 
 def tell_connection(level: int) -> None:

@@ -41,11 +41,11 @@ def run(options: argparse.Namespace) -> int:
     where = target(options.url, options.token)
     tell_connection(logging.CRITICAL)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-    report, totals = asyncio.run(Trial(where, options, seed).run())
+    report = asyncio.run(Trial(where, options, seed).run())
     with contextlib.suppress(GoneError):
         for line in [json.dumps(report)] if options.json else _told(report):
             say(line)
-    return 0 if totals.is_clean else 1
+    return 0 if report["ok"] else 1
 
 
 class Trial:
@@ -64,8 +64,8 @@ class Trial:
         self._away: list[float] = []
         self._changed = asyncio.Event()
 
-    async def run(self) -> tuple[dict[str, Any], Totals]:
-        """The report and its totals."""
+    async def run(self) -> dict[str, Any]:
+        """The report."""
         clock = asyncio.get_running_loop().time
         began = clock()
         async with contextlib.AsyncExitStack() as stack:
@@ -86,8 +86,8 @@ class Trial:
         for error in failed:
             if error is not None and not isinstance(error, RealtimeError | OverflowError):
                 raise error
-        totals = tally(self._taken, self._started)
-        return self._report(totals, clock() - began, [str(error) for error in failed if error is not None]), totals
+        failures = [str(error) for error in failed if error is not None]
+        return self._report(tally(self._taken, self._started), clock() - began, failures)
 
     async def _for_its_time(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until the investigations are over, or the time is."""
@@ -203,8 +203,10 @@ class Trial:
         with contextlib.suppress(TimeoutError, RealtimeError):
             async with asyncio.timeout(GRACE_SECONDS):
                 for id_ in sorted(self._started - self._ended):
-                    with contextlib.suppress(CommandError):
+                    try:
                         await witness.cancel_investigation(id_)
+                    except CommandError as error:
+                        self._refused[error.code] += 1
                 while not self._is_settled():
                     self._changed.clear()
                     await self._changed.wait()
@@ -232,8 +234,10 @@ class Trial:
             _write("\r\x1b[K")
 
     def _report(self, totals: Totals, seconds: float, failures: list[str]) -> dict[str, Any]:
+        # Where nobody was told of an end, and no limit kept it from being asked for, everybody has lost it.
+        is_over = self._started <= self._ended or bool(self._refused)
         return {
-            "ok": totals.is_clean,
+            "ok": totals.is_clean and is_over and not failures,
             "seed": self._seed,
             "clients": [taken.transport for taken in self._taken],
             "seconds": round(seconds, 1),
@@ -298,5 +302,3 @@ def _write(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
-
-
