@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     recording, why = asyncio.run(_record(where, options))
     if recording is None:
         raise ToolError(why)
+    if not recording.count:
+        raise ToolError(f"nothing was written, since nothing came{why}")
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     text = recording.text(f"Gravação de {stamp}, de {where.where}").encode()
     try:
