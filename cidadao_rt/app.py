@@ -13,6 +13,7 @@ from . import __version__
 from .edges import cors, pages
 from .edges.admission import Admission, answer_refusals
 from .edges.commands import CommandsEdge
+from .edges.console import ConsoleEdge
 from .edges.faults import FaultsEdge
 from .edges.poll import PollEdge
 from .edges.publish import PublishEdge
@@ -53,7 +54,7 @@ def build(config: Config) -> web.Application:
     app.on_response_prepare.append(cors.allow(admission))
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes(app[EDGE].routes())
-    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, ReadingEdge, FaultsEdge):
+    for edge in (SseEdge, PollEdge, CommandsEdge, PublishEdge, ReadingEdge, FaultsEdge, ConsoleEdge):
         app.add_routes(edge(gateway, admission).routes())
     app.add_routes(SpecsEdge(__version__, config.metrics.path).routes())
     app.add_routes(pages.Pages(gateway).routes())

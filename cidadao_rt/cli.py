@@ -1,7 +1,8 @@
-"""The command line: run the server, make a token, show what is configured.
+"""The command line: run the server, make a token, show what is configured, look at a gateway that runs.
 
-Exit status: 0 when all went well, 1 when it could not be done, 2 when what was asked for or configured is wrong. What
-a person or a script wants is on stdout; errors, one line each, and logs are on stderr.
+Exit status: 0 when all went well, 1 when it could not be done, 2 when what was asked for or configured is wrong, 3 when
+`tail`, `record` or `verify` could not connect. What a person or a script wants is on stdout; errors, one line each, and
+logs are on stderr.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from ipaddress import ip_address
 from typing import NoReturn
 
@@ -21,13 +23,16 @@ import msgspec
 
 from . import __version__, logs
 from .motion.agents.library import Library
+from .tools import arguments as tool_arguments
+from .tools.errors import ToolError
 from .words import tokens
 from .words.config import Config
 from .words.scenario_file import ScenarioError
 from .words.settings import FILE_VARIABLE, ConfigError, Settings, describe, merge, one_line
 
 PROG = "cidadao-rt"
-COMMANDS = ("serve", "token", "check-config")
+TOOLS = ("tail", "record", "verify")
+COMMANDS = ("serve", "token", "check-config", *TOOLS)
 DEFAULT_FILE = "config.toml"
 FILE_BYTES = 1 << 20
 TTL_SECONDS = 3600.0
@@ -48,19 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:
             # Not quoted: it may be a secret whose `--set` was forgotten.
             raise ConfigError(f"unknown argument; the command comes first ({', '.join(COMMANDS)}), see --help")
+        if options.command in TOOLS:
+            # Only here, since they load a client that the others do not need.
+            return int(import_module(f".tools.{options.command}", __package__).run(options))
         run = {"serve": _serve, "token": _token, "check-config": _check_config}[options.command]
         return run(options)
+    except ToolError as error:
+        return _fail(str(error), error.status)
     except ConfigError as error:
         return _fail(str(error), 2)
-    except _Failure as error:
-        return _fail(str(error), 1)
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
     except KeyboardInterrupt:
         return 130
 
 
-class _Failure(Exception):
+class _Failure(ToolError):
     """What was asked for is right, but cannot be done; the message is shown."""
 
 
@@ -103,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "check-config", parents=[common], allow_abbrev=False, help="show each key, its value and where it comes from"
     )
     check.add_argument("--json", action="store_true", help="as one JSON object")
+    tool_arguments.add(commands.add_parser)
     return parser
 
 

@@ -36,7 +36,7 @@ def imports(path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in MODULES if BESIDE not in path.relative_to(ROOT).parts],
+    [path for path in MODULES if not {BESIDE, "tools"} & set(path.relative_to(ROOT).parts)],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_module_imports_its_own_layer_or_those_below(path: Path) -> None:
@@ -74,6 +74,20 @@ def test_the_client_imports_words_itself_and_aiohttps_client(path: Path) -> None
             assert parts[0] in CLIENT, f"{path.name} imports {name}"
             assert parts[:2] != ["aiohttp", "web"], f"{path.name} imports {name}"
             assert path.stem not in CLIENT_PURE or parts[0] not in IMPURE, f"{path.name}, which is pure, imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.py")), ids=lambda path: path.name)
+def test_a_tool_is_built_on_the_client_and_what_is_pure(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "cidadao_rt":
+            assert parts[1] in ("client", "memory", "tools", "words"), f"{path.name} imports {name}"
+
+
+def test_the_command_line_loads_no_client_before_a_tool_is_asked_for() -> None:
+    code = "import sys, cidadao_rt.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"cidadao_rt.client", "cidadao_rt.tools.target"} & set(loaded)
 
 
 def test_importing_the_client_loads_nothing_of_the_server() -> None:

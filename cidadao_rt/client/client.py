@@ -116,6 +116,11 @@ class Client:
         else:
             inbox.end(ClosedError(connection.status.reason or "closed by the gateway"), quietly=True)
 
+    def cut(self) -> bool:
+        """Cut the connection as a failing network would, without a goodbye, to see that nothing is lost. The client
+        comes back by itself. Returns whether there was one to cut."""
+        return self._connection is not None and self._connection.cut()
+
     # -- state ----------------------------------------------------------------------------------------------------
 
     @property

@@ -1,6 +1,7 @@
 """The loop: open, converse, end, and come back; by which way, and when, is decided elsewhere.
 
-Three tasks share a connection: one reads, one writes, one keeps the token fresh. Whatever they raise ends it.
+Four tasks share a connection: one reads, one writes, one keeps the token fresh, one waits to be told to cut it.
+Whatever they raise ends it.
 """
 
 import asyncio
@@ -86,6 +87,7 @@ class Connection:
         self._returning = returning
         self._owner = owner
         self._wake = asyncio.Event()
+        self._cut = asyncio.Event()
         self._heartbeat_at = 0.0
         self._retry_in: float | None = None
         self._skew = 0.0
@@ -95,6 +97,14 @@ class Connection:
     def wake(self) -> None:
         """There may be something to send."""
         self._wake.set()
+
+    def cut(self) -> bool:
+        """End the open connection as a failing network would. Returns whether there is one."""
+        if self._link is None or self.status.state is not State.OPEN:
+            return False
+        self._link.abort()
+        self._cut.set()
+        return True
 
     async def run(self) -> None:
         """Connect, and stay connected. Returns where the end is wanted; raises `RefusedError` where it is for good."""
@@ -140,6 +150,7 @@ class Connection:
         name = self._route.next(self._now())
         self._tell(State.CONNECTING, transport=name)
         self._retry_in = None
+        self._cut.clear()
         token = None
         try:
             token = await self._token.fetch()
@@ -205,6 +216,7 @@ class Connection:
             asyncio.create_task(self._read(link)),
             asyncio.create_task(self._write(link)),
             asyncio.create_task(self._renew(link)),
+            asyncio.create_task(self._until_cut()),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -215,6 +227,10 @@ class Connection:
         errors = [result for result in results if isinstance(result, Exception)]
         # The reader knows best: it may have found a goodbye.
         raise min(errors, key=lambda error: (isinstance(error, Ended), results.index(error)))
+
+    async def _until_cut(self) -> None:
+        await self._cut.wait()
+        raise Ended(ABNORMAL, "cut by the application")
 
     async def _read(self, link: Link) -> None:
         while True:

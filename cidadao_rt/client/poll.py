@@ -73,5 +73,8 @@ class PollLink(Posting):
             raise Ended(ABNORMAL, "unreadable answer", blocked=not self._welcomed)
         return page
 
+    def abort(self) -> None:
+        """See `Link.abort`. A request under way ends when its reader is cancelled."""
+
     async def close(self) -> None:
         """See `Link.close`. Between two requests there is nothing to close."""

@@ -88,6 +88,10 @@ class SseLink(Posting):
             ended.retry_in = self._stream.retry
         return ended
 
+    def abort(self) -> None:
+        """See `Link.abort`."""
+        self._response.close()
+
     async def close(self) -> None:
         """See `Link.close`. Closing the connection is the only goodbye there is."""
         with contextlib.suppress(aiohttp.ClientError, OSError):

@@ -92,6 +92,9 @@ class Link(Protocol):
     async def send(self, text: str, session_id: str | None) -> list[Envelope]:
         """Send one command; returns the replies that come beside the stream. Raises `Ended`."""
 
+    def abort(self) -> None:
+        """Break what is open off, without a goodbye. What has not been read yet is lost."""
+
     async def close(self) -> None:
         """Say goodbye, and give everything back. Raises nothing."""
 

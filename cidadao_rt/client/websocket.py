@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 
 import aiohttp
 
@@ -19,9 +21,9 @@ class WebSocketLink:
     asks_pings = True
     renews = True
 
-    def __init__(self, call: Call, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, call: Call, opened: aiohttp.ClientWebSocketResponse) -> None:
         self.token = call.token
-        self._socket = socket
+        self._socket = opened
         self._heard = False
         self._silence = 2 * call.heartbeat_seconds
 
@@ -33,14 +35,14 @@ class WebSocketLink:
         )
         url = call.base.joinpath(call.path.lstrip("/")).with_query(query)
         try:
-            socket = await call.http.ws_connect(
+            opened = await call.http.ws_connect(
                 url, headers=call.headers, timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_SECONDS)
             )
         except aiohttp.WSServerHandshakeError as error:
             raise _not_upgraded(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise broken(error, opening=True) from error
-        return cls(call, socket)
+        return cls(call, opened)
 
     async def receive(self, cursor: str | None) -> Delivery:
         """See `Link.receive`."""
@@ -69,6 +71,14 @@ class WebSocketLink:
             # Why the connection has ended is for the reader to say, which may find a goodbye.
             _log.debug("not written: %s", type(error).__name__)
         return []
+
+    def abort(self) -> None:
+        """See `Link.abort`. Without lingering, the close that follows is a reset."""
+        wire = self._socket.get_extra_info("socket")
+        if wire is not None:
+            with contextlib.suppress(OSError):
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                wire.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
         """See `Link.close`."""

@@ -1,4 +1,4 @@
-"""The plain HTTP pages: health, readiness, metrics, the front page, and the JavaScript client."""
+"""The plain HTTP pages: health, readiness, metrics, and the JavaScript client."""
 
 import hashlib
 import hmac
@@ -40,7 +40,6 @@ class Pages:
             web.get("/healthz", self._healthz),
             web.get("/readyz", self._readyz),
             web.get(self._gateway.config.metrics.path, self._metrics),
-            web.get("/", self._front),
             *(web.get(f"/{name}", _static(name, type_)) for name, type_ in _CLIENT.items()),
         ]
 
@@ -61,10 +60,6 @@ class Pages:
         expected = self._gateway.config.metrics.bearer_token
         given = request.headers.get(hdrs.AUTHORIZATION, "").removeprefix("Bearer ")
         return bool(expected) and hmac.compare_digest(given.encode(errors="replace"), expected.encode())
-
-    async def _front(self, _: web.Request) -> web.Response:
-        page = resources.files("cidadao_rt.edges").joinpath("front.html").read_text(encoding="utf-8")
-        return web.Response(text=page, content_type="text/html")
 
 
 def measure(metrics: Metrics) -> Middleware:

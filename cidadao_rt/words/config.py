@@ -38,6 +38,7 @@ _TAKEN_PATHS |= {
 _TAKEN_PATHS |= {f"{prefix}/ws{name}" for prefix in ("", "/api/v1") for name in ("", "/chat", "/investigations")}
 # Below these every path stands for something that clients name as they like.
 _TAKEN_FAMILIES = tuple(f"/api/v1/{name}/" for name in ("investigations", "topics", "presence", "users", "receipts"))
+_TAKEN_FAMILIES += ("/console/",)
 
 
 def says(description: str) -> Meta:
@@ -62,6 +63,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["production", "development"],
         says('"production" or "development"; a run that makes its own secret is in development.'),
     ] = "production"
+    console: Annotated[bool, says("Whether the console is served at /; if not, / is 404.")] = True
     ping_seconds: Annotated[
         Seconds, says("Seconds between two protocol pings; a peer that does not answer is taken for dead.")
     ] = 25.0

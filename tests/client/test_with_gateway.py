@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +11,8 @@ import aiohttp
 import pytest
 from client_wire import ALL, client, numbers, publish, take, wire
 from conftest import Server
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websockets_serve
 
 from cidadao_rt.client import (
     ClosedError,
@@ -554,3 +557,39 @@ async def test_a_resource_that_is_refused_is_refused_for_good(serve: Serve) -> N
                 async with client(server, path="/ws/investigations/inv_unknown", transports=[transport]):
                     pass
         assert (caught.value.code, caught.value.reason) == (1008, "Investigation not found")
+
+
+@every_transport
+async def test_a_connection_that_is_cut_on_purpose_comes_back_with_what_it_missed(serve: Serve, transport: str) -> None:
+    server = await serve()
+    rt = client(server, transports=[transport])
+    assert not rt.cut()
+    async with asyncio.timeout(12), rt:
+        states: list[Status] = []
+        rt.on_status(states.append)
+        await publish(server, 1)
+        assert numbers([await anext(rt)]) == [1]
+        assert rt.cut()
+        await publish(server, 2, 3)
+        assert numbers(await take(rt, 2)) == [2, 3]
+        assert [status.state for status in states] == [State.WAITING, State.CONNECTING, State.OPEN]
+        assert states[0].reason.startswith("1006")
+        assert rt.recovered
+
+
+async def test_a_cut_says_no_goodbye() -> None:
+    ends: list[Any] = []
+
+    async def gateway(socket: ServerConnection) -> None:
+        data = {"session_id": "s", "resumed": False, "recovered": True}
+        await socket.send(json.dumps({"type": "connection_established", "data": data}))
+        await socket.wait_closed()
+        ends.append(socket.protocol.close_rcvd)
+
+    async with websockets_serve(gateway, "127.0.0.1", 0) as listener:
+        port = next(iter(listener.sockets)).getsockname()[1]
+        async with asyncio.timeout(12), connect(f"http://127.0.0.1:{port}", token="t", backoff_seconds=0.01) as rt:
+            assert rt.cut()
+            while not ends:
+                await asyncio.sleep(0)
+    assert ends[0] is None

@@ -22,6 +22,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tls_key": "",
         "trusted_proxies": [],
         "mode": "production",
+        "console": True,
         "ping_seconds": 25.0,
         "slow_reader_seconds": 60.0,
     },
@@ -158,6 +159,7 @@ def test_config_toml_says_of_every_key_what_its_description_says() -> None:
         ({"metrics__path": "/api/v1/connections"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/investigations"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/investigations/inv"}, "metrics.path", None),
+        ({"metrics__path": "/console/main.js"}, "metrics.path", None),
         ({"metrics__path": "/api/v1/topics/everyone/history"}, "metrics.path", None),
     ],
 )
@@ -195,7 +197,7 @@ def test_every_count_is_positive_and_every_duration_finite() -> None:
     may_be_zero = {"drain_seconds", "leeway_seconds", "port", "seed"}
     for section, keys in DEFAULTS.items():
         for key, default in keys.items():
-            if isinstance(default, int | float):
+            if isinstance(default, int | float) and not isinstance(default, bool):
                 refused = [-1, True, "1"] if key != "seed" else [True, "1", 1.5]
                 refused += [float("nan"), float("inf")] + [0] * (key not in may_be_zero)
                 for value in refused:
