@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from aiohttp import web
+from machine import need
+from playwright.async_api import Browser, async_playwright
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -133,6 +135,22 @@ def configure(**sections: dict[str, Any]) -> Config:
     for section, values in sections.items():
         whole[section] = {**whole.get(section, {}), **values}
     return msgspec.convert(whole, Config)
+
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium, without a window."""
+    path = need("chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        await browser.close()
 
 
 @pytest.fixture

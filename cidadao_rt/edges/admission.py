@@ -190,7 +190,8 @@ def answer_refusals(metrics: Metrics) -> Middleware:
         except Exception as bug:
             if isinstance(bug, ConnectionError) and (request.transport is None or request.transport.is_closing()):
                 # Clients may leave at any time; aiohttp lets go in silence of an answer that nobody is there for.
-                return web.Response(status=400)
+                # The number is nginx's.
+                return web.Response(status=499)
             if request.writer.output_size:
                 # The answer has begun already.
                 raise

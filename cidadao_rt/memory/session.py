@@ -128,6 +128,11 @@ class Session:
         """Count as many messages of the user as are allowed: the next is refused."""
         self._window.use_up(now)
 
+    @property
+    def reached(self) -> int:
+        """The offset that the client is known to have come to, by its own word or because it began there."""
+        return self._resume_from
+
     def sent(self, position: int) -> None:
         """All that is followed up to `position` has been written."""
         self._sent = max(self._sent, position)

@@ -187,20 +187,22 @@ class Exchange:
 class ReplyLine:
     """The line of a command over HTTP: answers are collected, and events go to the session's connection, if any.
 
-    Without a session to listen on, the final answer of a chat is among the replies.
+    Without a session to listen on, the final answer of a chat is among the replies. What was written to the session's
+    connection may arrive later than a reply, so the cursor of a `pong` is the one that the client has named itself.
     """
 
     carries_events = False
 
-    def __init__(self, hub: Hub, connection: Connection | None, *, is_last_chance: bool) -> None:
+    def __init__(self, hub: Hub, session: Session, connection: Connection | None, *, is_last_chance: bool) -> None:
         self._hub = hub
+        self._session = session
         self.connection = connection
         self.is_last_chance = is_last_chance
         self.replies: list[bytes] = []
 
     def say(self, messages: Iterable[Say | Pong]) -> None:
         """See `Line.say`."""
-        self.replies += [self._hub.encode(message, "http") for message in messages]
+        self.replies += [self._hub.encode(message, "http", self._session.reached) for message in messages]
 
     def whisper(self, message: Say) -> None:
         """See `Line.whisper`. Goes to the connection that listens for the session."""

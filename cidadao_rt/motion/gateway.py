@@ -317,8 +317,8 @@ class Gateway:
             if session is None:
                 raise Refusal(ErrorCode.NOT_FOUND, "Session not found")
         connection = self.hub.of_session(session.id) if session is not None else None
-        line = ReplyLine(self.hub, connection, is_last_chance=session is None)
         passing = session or self._passing(principal)
+        line = ReplyLine(self.hub, passing, connection, is_last_chance=session is None)
         position = self.hub.position(connection) if connection is not None else 0
         turn = passing.receive(body, position, began, asker=principal)
         self.metrics.received(turn.type, "http")

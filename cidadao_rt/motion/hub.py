@@ -307,11 +307,14 @@ class Hub:
             self._fanout.join(connection, connection.interest)
             self._notice(connection)
 
-    def encode(self, message: Say | Pong, transport: str) -> bytes:
-        """The envelope of a direct answer that goes another way than over a connection. It is counted as sent."""
+    def encode(self, message: Say | Pong, transport: str, reached: int) -> bytes:
+        """The envelope of a direct answer that goes another way than over a connection. It is counted as sent.
+
+        `reached` is the offset that a `pong` tells.
+        """
         answer = self._answer(message)
         self._metrics.sent(answer.type, transport)
-        here = self._cursor(self._log.head)
+        here = self._cursor(reached)
         return answer.body or envelope.encode("pong", {}, self._wall(), id_=here, correlation_id=answer.correlation_id)
 
     def _answer(self, message: Say | Pong) -> Answer:

@@ -528,6 +528,22 @@ async def test_refusals_over_http_are_counted(serve: Serve) -> None:
             assert 'cidadao_ai_websocket_errors_total{code="NOT_FOUND"} 1.0' in await response.text()
 
 
+async def test_a_pong_by_post_never_tells_a_cursor_that_its_session_has_not_come_to(serve: Serve) -> None:
+    """Between two polls something is published: who resumed at the pong would miss it."""
+    server = await serve()
+    async with user(server) as ana:
+        first = await ana.poll()
+        session = {"session_id": first["session_id"]}
+        await numbered(server, 2)
+        (pong,) = (await ana.command("ping", query=session))[1]["replies"]
+        assert pong["id"] == first["cursor"]
+        page = await ana.poll(after=pong["id"], **session)
+        assert [event["data"]["n"] for event in page["events"]] == [0, 1]
+        await ana.command("ack", {"id": page["cursor"]}, query=session)
+        (pong,) = (await ana.command("ping", query=session))[1]["replies"]
+        assert pong["id"] == page["cursor"]
+
+
 async def test_messages_over_http_count_like_any_other(serve: Serve) -> None:
     server = await serve(limits={"messages_per_minute": 2})
     async with user(server) as ana:

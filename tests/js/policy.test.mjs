@@ -146,6 +146,22 @@ for (const code of [1001, 1006, 1009, 1011, 1013]) {
   });
 }
 
+test("an error without a close, as Node's own WebSocket has it where a handshake is cut, is an end as well", async (t) => {
+  let made = 0;
+  class Broken {
+    constructor() {
+      made += 1;
+      queueMicrotask(() => this.onerror({}));
+    }
+    close() {}
+  }
+  const rt = open(t, "http://127.0.0.1:9", { ...only, WebSocket: Broken });
+  const { reason } = await next(rt, "status", state("waiting"));
+  assert.equal(reason, "The WebSocket broke");
+  await next(rt, "status", state("connecting"));
+  assert.ok(made >= 1);
+});
+
 test("waits are at random up to a bound that doubles, is bounded itself, and is forgotten after health", async (t) => {
   const random = Math.random;
   t.after(() => (Math.random = random));

@@ -556,3 +556,16 @@ def test_a_resumed_session_keeps_what_it_followed_as_far_as_it_is_granted(scene:
     assert lost == ["shared"]
     assert scene.follows("mine", "a")
     assert not scene.follows("shared", "a", owner="bia")
+
+
+def test_messages_can_be_used_up_and_where_the_client_has_come_to_is_its_own_word() -> None:
+    scene = Scene()
+    first = scene.publish("i").offset
+    assert scene.session.reached == 0
+    scene.session.sent(first)
+    assert scene.session.reached == 0, "what was sent may still be on its way"
+    scene.send("ack", {"id": f"e-{first}"})
+    assert scene.session.reached == first
+    scene.session.use_up(scene.now)
+    (refused, *_) = scene.send("ping")
+    assert is_error(refused) == "RATE_LIMIT_EXCEEDED"

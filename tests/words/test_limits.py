@@ -110,3 +110,14 @@ def test_each_name_has_a_window_of_its_own_and_the_empty_ones_go() -> None:
     assert windows.admit("c", 2, 10.0) is None
     assert len(windows) == 2, "a's is over, b's is not"
     assert [windows.admit("a", 1, 10.0) for _ in range(2)] == [None, 10.0]
+
+
+@given(limits, st.integers(0, 5))
+def test_what_is_used_up_is_full_and_frees_itself_in_time(limit: int, before: int) -> None:
+    window = SlidingWindow(limit, 1.0)
+    for _ in range(before):
+        window.admit(0.0)
+    window.use_up(0.5)
+    assert window.is_full(0.5)
+    assert window.is_full(1.5 - STEP) is (before == 0)
+    assert not window.is_full(1.5)

@@ -26,6 +26,8 @@ const POLL_SECONDS = 25;
 const POLL_PAUSE_SECONDS = 1;
 /** Characters of one line of an event stream; a longer one is no stream of ours. */
 const LINE_CHARS = 4_194_304;
+/** After a WebSocket's error its close is waited for so long, in ms. */
+const GRACE_MS = 500;
 /** Seconds before a refresh of the token that failed is tried again. */
 const RENEW_AGAIN_SECONDS = 5;
 
@@ -39,6 +41,7 @@ const ANSWERS = new Set([
 ]);
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 const OWN_EVENTS = new Set(["message", "status", "frame"]);
+const MOVED = "Session resumed elsewhere";
 const TOKEN_REASONS = new Set(["Authentication required", "Invalid token", "Token expired"]);
 /** Codes of an `error` before the welcome that waiting may cure. */
 const PASSING = new Set(["CONNECTION_LIMIT", "OVERLOADED", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR"]);
@@ -139,6 +142,12 @@ class Conversation {
     this.pending.set(command.id, command);
   }
 
+  /** Note when a command is sent. Who asks for the past gets it again, seen or not, and once from now on. */
+  sent(command, now) {
+    command.sentAt ??= now;
+    if (command.data.after !== undefined && !command.internal) this.#seen.clear();
+  }
+
   /** The gateway has taken this command, so that its answer will come as an event of the session. */
   taken(id) {
     const command = this.pending.get(id);
@@ -217,8 +226,6 @@ class Conversation {
     if (data.investigation_id !== undefined) {
       change = { type: type.split("_")[0], data: { investigation_ids: [data.investigation_id] } };
     }
-    // Who asks for the past asks for it again, seen or not.
-    if (data.after !== undefined) this.#seen.clear();
     delete change.data.after;
     const text = JSON.stringify(change);
     this.#changes = this.#changes.filter((earlier) => JSON.stringify(earlier) !== text).slice(1 - CHANGES);
@@ -316,6 +323,7 @@ function expiry(token) {
 
 class WebSocketTransport {
   #socket;
+  #grace;
 
   constructor(request, on) {
     const socket = new request.WebSocket(request.webSocketUrl());
@@ -332,11 +340,17 @@ class WebSocketTransport {
       on.data(message);
     };
     socket.onclose = ({ code, reason }) => {
+      clearTimeout(this.#grace);
       const text = String(reason) || `The WebSocket closed with ${code}`;
       on.close({ code, reason: text, unauthorized: code === 1008 && TOKEN_REASONS.has(text) });
     };
-    // A close follows, and it knows more; without a listener `ws` would throw.
-    socket.onerror = () => {};
+    // A close follows, and it knows more; but Node's own WebSocket leaves it out where a handshake was cut.
+    socket.onerror = () => {
+      this.#grace ??= setTimeout(() => {
+        this.close(true);
+        on.close({ code: 1006, reason: "The WebSocket broke" });
+      }, GRACE_MS);
+    };
   }
 
   send(message) {
@@ -346,6 +360,7 @@ class WebSocketTransport {
   }
 
   close(abruptly = false) {
+    clearTimeout(this.#grace);
     this.#socket.onmessage = this.#socket.onclose = null;
     if (abruptly && this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close(1000);
@@ -382,19 +397,22 @@ class HttpTransport {
 
   /** Fetch, and `read` the response; all of it within `seconds`. Throws what `fetch` throws. */
   async ask(path, params, seconds, read, init = {}) {
-    const controller = new AbortController();
+    const { controller = new AbortController(), ...wanted } = init;
     this.#requests.add(controller);
     const timer = seconds === Infinity ? undefined : setTimeout(() => controller.abort(), seconds * 1000);
     try {
-      const headers = { ...init.headers, authorization: `Bearer ${this.request.token()}` };
+      const headers = { ...wanted.headers, authorization: `Bearer ${this.request.token()}` };
       const { signal } = controller;
-      const rest = { ...init, headers, signal, cache: "no-store", credentials: "omit" };
+      const rest = { ...wanted, headers, signal, cache: "no-store", credentials: "omit" };
       return await read(await this.request.fetch(this.request.httpUrl(path, params), rest));
     } finally {
       clearTimeout(timer);
       this.#requests.delete(controller);
     }
   }
+
+  /** A command was answered, which may have set the cursor back. */
+  replied() {}
 
   /** Wait, unless the transport ends. */
   pause(seconds) {
@@ -430,6 +448,7 @@ class HttpTransport {
     if (Array.isArray(body?.replies)) {
       this.on.taken(message.correlation_id);
       for (const reply of body.replies) this.on.data(reply, message.type);
+      this.replied();
     } else if (response.status === 401 || response.status >= 500 || body?.code === "NOT_FOUND") {
       // Nobody has read the command. A session that is unknown by now: the next connection gets another.
       const close = closeOf(response, body);
@@ -485,7 +504,10 @@ class EventStreamTransport extends HttpTransport {
     // Over SSE what would be a refused WebSocket is one error and the end.
     if (message.type === "error" && !this.#welcomed) this.#refusal = message.data;
     else this.#welcomed = true;
-    this.on.data(message);
+    // The end of a stream has no code: this error stands for the close that a WebSocket would get.
+    const moved = [message].flat().find(({ type, data }) => type === "error" && data.message === MOVED);
+    if (moved) this.end({ code: 1000, reason: MOVED });
+    else this.on.data(message);
   }
 }
 
@@ -497,18 +519,33 @@ class PollTransport extends HttpTransport {
     );
   }
 
+  #asked = {};
+
+  /** A poll that waits past where the cursor was set back to would say nothing for a while. */
+  replied() {
+    if (this.#asked.after !== this.request.cursor()) this.#asked.controller?.abort();
+  }
+
   async #run() {
     let wait = 0; // The first says at once how things stand.
     while (!this.ended) {
       const params = this.request.httpParams();
-      const asked = { session: this.request.sessionId(), after: this.request.cursor(), at: Date.now() };
+      const controller = new AbortController();
+      const asked = { session: this.request.sessionId(), after: this.request.cursor(), at: Date.now(), controller };
       if (asked.after !== undefined) params.set("after", asked.after);
       params.set("timeout", wait);
+      this.#asked = asked;
       const read = (response) => this.#read(response, asked, wait === 0);
-      const events = await this.ask("/api/v1/events/poll", params, wait + this.request.openSeconds, read);
+      const seconds = wait + this.request.openSeconds;
+      let events = 1;
+      try {
+        events = await this.ask("/api/v1/events/poll", params, seconds, read, { controller });
+      } catch (error) {
+        if (this.ended || asked.after === this.request.cursor()) throw error;
+      }
       // A poll that ends at once without an event was ended by another of this session: two must not race.
-      if (!events && wait > 0 && Date.now() - asked.at < POLL_PAUSE_SECONDS * 1000)
-        await this.pause(POLL_PAUSE_SECONDS);
+      const isRace = !events && wait > 0 && Date.now() - asked.at < POLL_PAUSE_SECONDS * 1000;
+      if (isRace) await this.pause(POLL_PAUSE_SECONDS);
       wait = POLL_SECONDS;
     }
   }
@@ -1142,7 +1179,7 @@ export class Client extends EventTarget {
   }
 
   #write(command) {
-    command.sentAt ??= Date.now();
+    this.#conversation.sent(command, Date.now());
     this.#say(command.type, command.data, command.id);
   }
 
