@@ -354,6 +354,8 @@ class WebSocketTransport {
   }
 
   send(message) {
+    // On one that is closing it would be lost as well, and a browser complains; the close that follows has it sent again.
+    if (this.#socket.readyState > 1) return;
     this.#socket.send(JSON.stringify(message));
   }
 
