@@ -35,12 +35,12 @@ class ReadingEdge:
         """Their paths."""
         return [
             web.get("/api/v1/investigations", self._investigations),
-            web.get("/api/v1/investigations/{id}", self._investigation),
-            web.get("/api/v1/topics/{topic}/history", self._history),
+            web.get("/api/v1/investigations/{id:[^/]+}", self._investigation),
+            web.get("/api/v1/topics/{topic:[^/]+}/history", self._history),
             web.get("/api/v1/connections", self._connections),
-            web.get("/api/v1/presence/{topic}", self._presence),
-            web.get("/api/v1/receipts/{cursor}", self._receipt),
-            web.post("/api/v1/users/{sub}/disconnect", self._disconnect),
+            web.get("/api/v1/presence/{topic:[^/]+}", self._presence),
+            web.get("/api/v1/receipts/{cursor:[^/]+}", self._receipt),
+            web.post("/api/v1/users/{sub:[^/]+}/disconnect", self._disconnect),
         ]
 
     async def _investigations(self, request: web.Request) -> web.Response:

@@ -76,7 +76,7 @@ class WebSocketEdge:
             for prefix in ("", "/api/v1")
             for path, handler in (
                 ("/ws", self._general),
-                ("/ws/investigations/{id}", self._investigation),
+                ("/ws/investigations/{id:[^/]+}", self._investigation),
                 ("/ws/chat", self._chat),
             )
         ]

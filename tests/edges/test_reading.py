@@ -412,6 +412,16 @@ async def test_a_user_is_disconnected_on_every_transport_and_resumes_nothing(ser
         assert await ask.disconnect("nobody") == (200, {"disconnected": 0})
 
 
+@pytest.mark.parametrize("id_", ["inv_${7*7}", "{id}", "ção", "a:b", "%41"])
+async def test_an_investigation_is_named_by_its_exact_id(serve: Serve, id_: str) -> None:
+    server = await serve()
+    await update(server, id_)
+    async with caller(server) as ask, server.connect(f"/ws/investigations/{quote(id_, safe='')}") as ws:
+        status, found = await ask.get(f"/investigations/{quote(id_, safe='')}")
+        assert (status, found["investigation_id"]) == (200, id_)
+        assert ws.welcome["data"]["connection_type"] == "investigation"
+
+
 ODD_SUBS = [
     "a/b",
     "a/../ana",
@@ -427,6 +437,8 @@ ODD_SUBS = [
     "x\x00y",
     "%",
     "%2F",
+    "{sub}",
+    "${7*7}",
 ]
 
 
