@@ -110,6 +110,9 @@ class Connection:
         """Connect, and stay connected. Returns where the end is wanted; raises `RefusedError` where it is for good."""
         while True:
             ended, token = await self._attempt()
+            if self._returning.is_own_doing(ended, self._conversation.session_id, self._now()):
+                self._conversation.session_id = None
+                ended = Ended(ABNORMAL, "an earlier attempt of this client, late, has taken the session")
             step = self._returning.after(ended, token)
             if isinstance(step, Stop):
                 _log.warning("closed for good: %d %s", ended.code, ended.reason)
@@ -165,6 +168,8 @@ class Connection:
         except Ended as ended:
             if self._retry_in is not None and ended.code in (CloseCode.GOING_AWAY, ABNORMAL):
                 ended = Ended(CloseCode.GOING_AWAY, ended.reason or "going away", retry_in=self._retry_in)
+            elif ended.code == ABNORMAL and self.status.state is not State.OPEN:
+                self._returning.unanswered(self._conversation.session_id, self._now())
             return ended, token
         finally:
             if self._link is not None and self.status.state is not State.OPEN:

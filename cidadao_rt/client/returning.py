@@ -21,6 +21,12 @@ FRESH_TOKENS = 3
 FAILURES = 2
 """Times in a row that a transport may fail to open while others might work."""
 
+MOVED = "Session resumed elsewhere"
+"""The reason of a 1000 by the gateway."""
+
+LATE_SECONDS = 120.0
+"""A request that had no answer may reach the gateway for so long, and then takes the session from its own client."""
+
 RETURN_SECONDS = 300.0
 """A client that has fallen back tries its first transport again when it next reconnects after so long."""
 
@@ -74,6 +80,7 @@ class Returning:
         self._attempts = 0
         self._refusals = 0
         self._refused: str | None = None
+        self._unanswered: tuple[str | None, float] | None = None
         self.refusal = ""
 
     def welcomed(self) -> None:
@@ -88,6 +95,20 @@ class Returning:
     def is_refused(self, token: str | None) -> bool:
         """Whether this very token was refused the last time."""
         return token is not None and token == self._refused
+
+    def unanswered(self, session_id: str | None, now: float) -> None:
+        """An attempt to take up this session was given up before its welcome. `now` is in seconds."""
+        self._unanswered = (session_id, now)
+
+    def is_own_doing(self, ended: Ended, session_id: str | None, now: float) -> bool:
+        """Whether this session went to an earlier attempt of this client, which reached the gateway late.
+
+        It may have been somebody else; so the client is not to take the session back, but to go on with another.
+        """
+        if ended.code != CloseCode.NORMAL or ended.reason != MOVED or self._unanswered is None:
+            return False
+        asked, at = self._unanswered
+        return session_id is not None and session_id == asked and now - at < LATE_SECONDS
 
     def after(self, ended: Ended, token: str | None) -> Wait | Stop:
         """What to do after this end of a connection with this token."""

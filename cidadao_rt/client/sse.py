@@ -7,7 +7,7 @@ import aiohttp
 
 from ..words.errors import CloseCode
 from .eventstream import Block, EventStream
-from .returning import ABNORMAL, Ended
+from .returning import ABNORMAL, MOVED, Ended
 from .transport import Call, Delivery, Envelope, Posting, broken, read, refused, told
 
 SILENCE_SECONDS = 60.0
@@ -67,8 +67,8 @@ class SseLink(Posting):
         messages = read(block.data)
         for message in messages:
             self._notice(message)
-        if not self._welcomed and self._error is not None:
-            # It is told in the stream why there is none; the end has nothing to add but when to come back.
+        if self._error is not None and (not self._welcomed or self._error.get("message") == MOVED):
+            # It says in the stream what a close says elsewhere; the end has nothing to add but when to come back.
             return await self.receive(cursor)
         return Delivery(messages, block.id)
 

@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from ..words.errors import CloseCode, ErrorCode
-from .returning import ABNORMAL, Ended
+from .returning import ABNORMAL, MOVED, Ended
 
 GOODBYE_SECONDS = 2.0
 """How long the other end may take over a goodbye; then the connection is cut."""
@@ -131,7 +131,7 @@ def told(error: Envelope) -> Ended:
     if code == ErrorCode.INTERNAL_ERROR:
         close = CloseCode.INTERNAL_ERROR
     reason = str(error.get("message", ""))
-    if reason == "Session resumed elsewhere":
+    if reason == MOVED:
         close = CloseCode.NORMAL
     return Ended(close, reason, retry_in=float(retry) if isinstance(retry, int | float) else None)
 

@@ -26,6 +26,7 @@ class Wire:
         self.mute = False
         self.refuses_upgrades = False
         self.holds_streams = False
+        self.delays: asyncio.Event | None = None
         self.opened = 0
         self.port = 0
 
@@ -45,6 +46,14 @@ class Wire:
             return
         self._pairs.add((writer, other))
         head = await self._head(reader)
+        if self.delays is not None:
+            # What was asked arrives, however late, and the goodbye of who has given up later still.
+            delay, self.delays = self.delays, None
+            await delay.wait()
+            other.write(head)
+            await self._pump(other_reader, writer)
+            other.close()
+            return
         if self.refuses_upgrades and b"upgrade: websocket" in head.lower():
             writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             head = b""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cidadao_rt.client.returning import FRESH_TOKENS, RETURN_SECONDS, Ended, Returning, Route, Stop, Wait
+from cidadao_rt.client.returning import FRESH_TOKENS, LATE_SECONDS, RETURN_SECONDS, Ended, Returning, Route, Stop, Wait
 from cidadao_rt.client.tokens import expiry
 from cidadao_rt.words.tokens import mint
 
@@ -41,6 +41,19 @@ def test_after_1000_and_after_1008_nobody_comes_back() -> None:
     assert returning(renewable=True).after(Ended(1000, "Session resumed elsewhere"), "t") == Stop(refused=False)
     assert returning().after(Ended(1008, "Token expired"), "t") == Stop(refused=True)
     assert returning(renewable=True).after(Ended(1008, "Investigation not found"), "t") == Stop(refused=True)
+
+
+def test_a_session_that_a_late_attempt_of_ones_own_took_is_no_end() -> None:
+    it, moved = returning(), Ended(1000, "Session resumed elsewhere")
+    assert not it.is_own_doing(moved, "s", 0.0)
+    it.unanswered(None, 0.0)
+    assert not it.is_own_doing(moved, None, 0.0)
+    it.unanswered("s", 0.0)
+    assert it.is_own_doing(moved, "s", LATE_SECONDS - 1)
+    assert not it.is_own_doing(moved, "s", LATE_SECONDS)
+    assert not it.is_own_doing(moved, "another", 1.0)
+    assert not it.is_own_doing(Ended(1000, "bye"), "s", 1.0)
+    assert not it.is_own_doing(Ended(1006, "Session resumed elsewhere"), "s", 1.0)
 
 
 def test_a_fresh_token_is_worth_another_attempt_but_not_the_same_and_not_for_ever() -> None:

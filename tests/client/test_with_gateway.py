@@ -446,9 +446,10 @@ async def test_a_call_that_is_given_up_makes_room(serve: Serve) -> None:
 # -- ends -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_takeover_ends_the_older_and_says_so(serve: Serve) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_a_takeover_ends_the_older_and_says_so(serve: Serve, transport: str) -> None:
     server = await serve()
-    async with asyncio.timeout(12), client(server) as rt:
+    async with asyncio.timeout(12), client(server, transports=[transport]) as rt:
         await publish(server, 1)
         assert numbers([await anext(rt)]) == [1]
         waiting = asyncio.create_task(rt.chat("drummond", "m"))
@@ -463,6 +464,30 @@ async def test_a_takeover_ends_the_older_and_says_so(serve: Serve) -> None:
                 await waiting
             with pytest.raises(ClosedError, match="elsewhere"):
                 await rt.ping()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_a_handshake_of_its_own_that_arrives_late_is_no_takeover(serve: Serve, transport: str) -> None:
+    server = await serve()
+    options = {"transports": [transport], "open_seconds": 0.3}
+    async with asyncio.timeout(12), wire(server) as between, client(server, at=between.http, **options) as rt:
+        await publish(server, 1)
+        assert numbers(await take(rt, 1)) == [1]
+        session_id, arrives = rt.session_id, asyncio.Event()
+        between.delays = arrives
+        opened = between.opened
+        between.cut()
+        # The first attempt to come back is given up, the second succeeds, and then the first gets there.
+        await server.settled(lambda: between.opened > opened + 1 and rt.status.state is State.OPEN)
+        assert rt.session_id == session_id
+        arrives.set()
+        await server.settled(lambda: rt.session_id not in (None, session_id))
+        await publish(server, 2)
+        assert numbers(await take(rt, 1)) == [2]
+        # The session is new, so there is nothing more that could arrive late; now it is somebody else.
+        async with client(server, session_id=rt.session_id, last_event_id=rt.cursor):
+            assert [event async for event in rt] == []
+            assert rt.status.reason == "Session resumed elsewhere"
 
 
 async def test_closing_ends_whatever_waits(serve: Serve) -> None:

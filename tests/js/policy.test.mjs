@@ -162,6 +162,29 @@ test("an error without a close, as Node's own WebSocket has it where a handshake
   assert.ok(made >= 1);
 });
 
+test("a handshake of its own that arrives late is no takeover", async (t) => {
+  const server = await scripted(t, { greets: false });
+  const rt = open(t, server.url, { transports: ["websocket"], openSeconds: 0.3 });
+  const first = await server.accept();
+  first.raw(welcome());
+  first.say("numbered", {}, { id: "e-1" });
+  await next(rt, "numbered");
+  first.cut();
+  const late = await server.accept();
+  assert.equal(late.url.searchParams.get("session_id"), "s1");
+  const resumed = await server.accept();
+  resumed.raw(welcome({ resumed: true }, "e-1"));
+  await next(rt, "status", state("open"));
+  resumed.close(1000, "Session resumed elsewhere");
+  const other = await server.accept();
+  assert.equal(other.url.searchParams.get("session_id"), null);
+  assert.equal(other.url.searchParams.get("last_event_id"), "e-1");
+  other.raw(welcome({ session_id: "s2" }, "e-1"));
+  await next(rt, "status", state("open"));
+  other.close(1000, "Session resumed elsewhere");
+  assert.equal((await next(rt, "status", state("closed"))).reason, "Session resumed elsewhere");
+});
+
 test("waits are at random up to a bound that doubles, is bounded itself, and is forgotten after health", async (t) => {
   const random = Math.random;
   t.after(() => (Math.random = random));

@@ -28,6 +28,8 @@ const POLL_PAUSE_SECONDS = 1;
 const LINE_CHARS = 4_194_304;
 /** After a WebSocket's error its close is waited for so long, in ms. */
 const GRACE_MS = 500;
+/** A request that had no answer may reach the gateway for so long, and then takes the session from its own client. */
+const LATE_MS = 120_000;
 /** Seconds before a refresh of the token that failed is tried again. */
 const RENEW_AGAIN_SECONDS = 5;
 
@@ -724,6 +726,8 @@ export class Client extends EventTarget {
   #skewMs = 0;
   #fellBackAt;
   #probe;
+  /** The session of the last attempt that was given up before its welcome, and when. */
+  #unanswered;
   #acked;
   #order = 0;
   /** Of those who iterate: over everything, and over anything. */
@@ -1198,7 +1202,14 @@ export class Client extends EventTarget {
     if (turn !== this.#turn || this.#state === "closed") return;
     const { token, backoffSeconds, backoffMaxSeconds, openSeconds } = this.#options;
     const wasOpen = this.#state === "open";
+    const wasAsked = this.#transport !== null;
     this.#release(abruptly);
+    if (close.code === 1006 && wasAsked && !wasOpen) this.#unanswered = { id: this.sessionId, at: Date.now() };
+    if (close.code === 1000 && close.reason === MOVED && this.#isOwnDoing()) {
+      // It may have been somebody else after all, so the session is not taken back.
+      this.#conversation.sessionId = undefined;
+      close = { code: 1006, reason: "An earlier attempt of this client, late, has taken the session", blameless: true };
+    }
     if (close.code === 1000) return this.#end(new ClosedError(1000, close.reason));
     if (close.code === 1008) {
       const error = new RefusedError(1008, close.reason);
@@ -1219,6 +1230,12 @@ export class Client extends EventTarget {
       reason: close.reason,
       retryIn: this.#paused ? undefined : retryIn,
     });
+  }
+
+  /** Whether an attempt of our own, which we had given up, may have reached the gateway late and taken the session. */
+  #isOwnDoing() {
+    const { id, at } = this.#unanswered ?? {};
+    return id !== undefined && id === this.sessionId && Date.now() - at < LATE_MS;
   }
 
   /** Choose the transport for the next attempt; whether it is another way that was not tried yet. */
