@@ -162,8 +162,8 @@ class Connection:
                 raise Ended(CloseCode.POLICY_VIOLATION, self._returning.refusal)
             conversation = self._conversation
             call = replace(
-                self._call, token=token, session_id=conversation.session_id, cursor=conversation.received.cursor
-            )
+                self._call, token=token, session_id=conversation.session_id, cursor=conversation.rejoin()
+            )  # fmt: skip
             await self._connect(call, name)
         except Ended as ended:
             if self._retry_in is not None and ended.code in (CloseCode.GOING_AWAY, ABNORMAL):

@@ -4,7 +4,7 @@ Source: PROTOCOL 2 "Envelope", 3 "Commands", 7 "Acknowledgment, replay, resume".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..words.errors import ErrorCode
@@ -19,6 +19,9 @@ QUIET = frozenset({"typing", "agent_chat_chunk", "agent_chat"})
 
 UNREAD = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RATE_LIMIT_EXCEEDED})
 """Errors that may come without the `correlation_id` of what they answer."""
+
+NOTHING_MORE: Mapping[str, Any] = {"events": [], "investigation_ids": []}
+"""A `subscribe` to it changes nothing; with `after` it rewinds."""
 
 ECHO_BYTES = 4096
 """Up to this size the gateway echoes the `correlation_id` of what it refuses for its rate."""
@@ -98,6 +101,11 @@ class Conversation:
         self.recovered: bool | None = None
         self._prefix = prefix
         self._count = 0
+        # While the subscriptions of a lost session are not back: the last command that brings them, and the place from
+        # which everything is then sent again. Until then what comes is only a part, and left to that.
+        self._restoring: Command | None = None
+        self._floor: str | None = None
+        self._greeting: Event | None = None
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -110,6 +118,12 @@ class Conversation:
         command = self.pending.add(f"{self._prefix}.{type_}", type_, data, internal=True)
         self.pending.withdraw(command.correlation_id)
         return command
+
+    def rejoin(self) -> str | None:
+        """The cursor from which another connection is to continue."""
+        if self._restoring is not None:
+            self.received.cursor = self._floor
+        return self.received.cursor
 
     def _next_id(self) -> str:
         self._count += 1
@@ -129,7 +143,7 @@ class Conversation:
             # A `subscribed` with an id has set the whole connection back to it.
             self.received.cursor = event.id
         is_event = event.id is not None and event.type not in ("pong", "subscribed")
-        if is_event and event.id is not None and not self.received.is_new(event.id):
+        if is_event and event.id is not None and not self._is_its_turn(event.id):
             return self._repeated(event)
         own = self._own_type(event.correlation_id)
         if own is not None:
@@ -157,10 +171,13 @@ class Conversation:
         limit = details.get("limit", 0) if code == ErrorCode.MESSAGE_TOO_LARGE else ECHO_BYTES
         return next((c for c in self.pending.suspects() if len(c.text.encode()) > limit), None)
 
+    def _is_its_turn(self, id_: str) -> bool:
+        return self._restoring is None and self.received.is_new(id_)
+
     def _repeated(self, event: Event) -> list[Outcome]:
-        """A duplicate is an answer still, if the call was made anew."""
+        """A duplicate is an answer still, if the call was made anew; what will be sent again is nothing yet."""
         command = self.pending.find(event.correlation_id)
-        if command is None or event.type in ("typing", "agent_chat_chunk"):
+        if command is None or self._restoring is not None or event.type in ("typing", "agent_chat_chunk"):
             return []
         self.pending.settle(command)
         return [Answered(command, event)]
@@ -170,7 +187,8 @@ class Conversation:
         resumed = bool(data.get("resumed"))
         recovered = bool(data.get("recovered", True))
         self.session_id = data.get("session_id", self.session_id)
-        self.recovered = recovered
+        self.recovered, self._greeting = recovered, event
+        floor = self.received.cursor if recovered else event.id
         if event.id is not None:
             self.received.cursor = event.id
         if recovered:
@@ -178,16 +196,38 @@ class Conversation:
         else:
             self.received.restarted()
         self.pending.reconnected(now, resumed=resumed)
-        if not resumed:
-            self.pending.first(
-                [self.command(type_, asked, internal=True) for type_, asked in self.following.restoring()]
-            )
+        if not resumed or self._restoring is not None:
+            self._restore(floor, caught_up=recovered)
         denied = tuple(
             found["investigation_id"] for found in data.get("denied") or () if found.get("investigation_id") is not None
         )
         welcomed = Welcomed(resumed, recovered, denied, data.get("server_time"))
         # Who iterates learns here that something may be missing; the snapshots that follow say where things stand.
         return [welcomed] if recovered else [welcomed, Deliver(event)]
+
+    def _restore(self, floor: str | None, *, caught_up: bool) -> None:
+        """Subscribe to everything again. What came in the meantime is sent again from `floor`, or else snapshots."""
+        wanted = self.following.restoring()
+        self._restoring, self._floor = None, floor
+        if wanted and floor is not None:
+            if caught_up:
+                wanted = [
+                    (type_, asked | {"after": floor} if type_ == "subscribe" and asked != NOTHING_MORE else asked)
+                    for type_, asked in wanted
+                ]
+            wanted.append(("subscribe", {**NOTHING_MORE, "after": floor}))
+        commands = [self.command(type_, asked, internal=True) for type_, asked in wanted]
+        self.pending.first(commands)
+        if commands and floor is not None:
+            self._restoring = commands[-1]
+
+    def _doubt(self) -> list[Outcome]:
+        """The welcome had promised more than the restored subscriptions can keep."""
+        assert self._greeting is not None
+        self.recovered = False
+        self.received.restarted()
+        told = replace(self._greeting, data={**self._greeting.data, "recovered": False, "replayed": 0})
+        return [Welcomed(resumed=False, recovered=False), Deliver(told)]
 
     def _answer(
         self, command: Command, event: Event, envelope: Mapping[str, Any], is_event: bool, now: float
@@ -210,6 +250,11 @@ class Conversation:
         elif command.type == "start_investigation" and "investigation_id" in event.data:
             self.following.started(event.data["investigation_id"])
         outcomes: list[Outcome] = []
+        is_last, is_error = command is self._restoring, event.type == "error"
+        if is_last:
+            self._restoring = None
+        if command.internal and self.recovered and (event.data.get("recovered") is False or (is_last and is_error)):
+            outcomes += self._doubt()
         if not command.internal:
             outcomes.append(Answered(command, event))
         elif event.type == "error":

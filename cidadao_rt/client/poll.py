@@ -36,7 +36,8 @@ class PollLink(Posting):
         resumed = page["session_id"] == self._session_id
         if not self._welcomed or not resumed or not page["recovered"]:
             data = {"session_id": page["session_id"], "resumed": resumed, "recovered": page["recovered"]}
-            messages.insert(0, {"type": "connection_established", "data": data})
+            begins = cursor if page["recovered"] and cursor is not None else page["cursor"]
+            messages.insert(0, {"type": "connection_established", "data": data, "id": begins})
             self._session_id = page["session_id"]
             self._welcomed = True
         if any(message.get("type") == "going_away" for message in messages):

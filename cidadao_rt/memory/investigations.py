@@ -125,9 +125,12 @@ class Investigations:
             raise Refusal(ErrorCode.CONFLICT, "Progress of a stage must not go back", stages=found.stages)
 
     def check_all(self, drafts: Sequence[Draft]) -> None:
-        """Refuse a row of events if any of them would be refused after those before it. Raises as `check` does."""
+        """Refuse a row of events if any of them would be refused after those before it.
+
+        Raises as `check` does, with the `index` of that event in `details`.
+        """
         if len(drafts) == 1:
-            self.check(drafts[0])
+            self._check_at(0, drafts[0])
             return
         # The row is played on copies of the investigations that it touches.
         rehearsal = Investigations()
@@ -135,9 +138,15 @@ class Investigations:
             found = self._all.get(topics.investigation_id(topic) or "")
             if found is not None:
                 rehearsal._put(copy.deepcopy(found))
-        for draft in drafts:
-            rehearsal.check(draft)
+        for index, draft in enumerate(drafts):
+            rehearsal._check_at(index, draft)
             rehearsal.apply(draft, 0.0)
+
+    def _check_at(self, index: int, draft: Draft) -> None:
+        try:
+            self.check(draft)
+        except Refusal as refusal:
+            raise Refusal(refusal.code, refusal.message, **refusal.details, index=index) from None
 
     def _put(self, found: Investigation) -> None:
         self._all[found.id] = found

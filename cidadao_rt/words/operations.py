@@ -126,7 +126,7 @@ SERVED: tuple[Operation, ...] = (
         pt="Long polling: uma página de eventos.",
         parameters=("after", "timeout", *LISTENING),
         answers={200: Answer("The page.", "Page")},
-        refusals=(401, 422, 429, 503),
+        refusals=(401, 403, 422, 429, 503),
         security="token",
     ),
     Operation(
@@ -157,7 +157,7 @@ SERVED: tuple[Operation, ...] = (
         parameters=("Idempotency-Key",),
         body="Publications",
         answers={202: Answer("Published.", "Published")},
-        refusals=(401, 403, 409, 413, 422, 429),
+        refusals=(401, 403, 409, 413, 422, 429, 503),
         security="token",
     ),
     *(

@@ -264,12 +264,14 @@ def test_a_new_session_is_brought_to_what_was_followed_before_anything_else() ->
     it.receive(welcome(resumed=True), 1.0)
     assert sent(it, 1.0) == ["ping"]
     it.receive(welcome(resumed=False), 2.0)
-    first, second, ping = (it.pending.next(2.0) for _ in range(3))
+    first, second, rewind, ping = (it.pending.next(2.0) for _ in range(4))
     assert first is not None
     assert second is not None
+    assert rewind is not None
     assert ping is not None
     assert first.data == {"events": [], "investigation_ids": []}
-    assert second.data == {"events": ["notification"]}
+    assert second.data == {"events": ["notification"], "after": "e-0"}
+    assert rewind.data == {"events": [], "investigation_ids": [], "after": "e-0"}
     assert ping.type == "ping"
     # Refused for its rate, it comes again; nobody hears of its answer.
     limited = message("error", None, second, code="RATE_LIMIT_EXCEEDED", details={"retry_after": 3.0})
@@ -281,7 +283,67 @@ def test_a_new_session_is_brought_to_what_was_followed_before_anything_else() ->
     assert [type(o) for o in it.receive(message("error", None, first, code="FORBIDDEN"), 5.0)] == [Refused]
     # A connection later they are made anew, not sent again.
     it.receive(welcome(resumed=False), 6.0)
-    assert sent(it, 6.0) == ["subscribe", "subscribe", "ping"]
+    assert sent(it, 6.0) == ["subscribe", "subscribe", "subscribe", "ping"]
+
+
+def restoring() -> tuple[Conversation, Command, Command]:
+    """One that was at `e-5` in a session that is lost, and what brings its subscription back."""
+    it = conversation()
+    it.receive(welcome(), 0.0)
+    subscribe = it.command("subscribe", {"investigation_ids": ["i"]})
+    it.pending.next(0.0)
+    it.receive(message("subscribed", None, subscribe, events=None, investigation_ids=["i"], denied=[]), 0.0)
+    it.receive(message("custom", "e-5"), 0.0)
+    it.receive(welcome(id_="e-5"), 1.0)
+    _, second, rewind = (it.pending.next(1.0) for _ in range(3))
+    assert second is not None
+    assert rewind is not None
+    return it, second, rewind
+
+
+def test_what_a_new_session_did_not_follow_yet_comes_in_its_place_also_after_another_cut() -> None:
+    it, _, rewind = restoring()
+    # Its default brings only a part.
+    assert it.receive(message("custom", "e-7"), 1.0) == []
+    assert it.rejoin() == "e-5"
+    # The session goes on, but only half of its subscriptions were back.
+    it.receive(welcome(resumed=True, id_="e-5"), 2.0)
+    _, second, rewind = (it.pending.next(2.0) for _ in range(3))
+    assert second is not None
+    assert rewind is not None
+    it.receive(message("subscribed", "e-5", second, events=None, investigation_ids=["i"], recovered=True), 2.0)
+    assert it.receive(message("custom", "e-6"), 2.0) == []
+    done = message("subscribed", "e-5", rewind, events=[], investigation_ids=[], denied=[], recovered=True)
+    assert it.receive(done, 2.0) == []
+    found = [it.receive(message("custom", f"e-{n}"), 2.0) for n in (6, 7)]
+    assert [delivered(outcomes) for outcomes in found] == [["e-6"], ["e-7"]]
+    assert it.rejoin() == "e-7"
+    it.receive(welcome(resumed=True, id_="e-7"), 3.0)
+    assert sent(it, 3.0) == []
+
+
+def test_what_cannot_be_had_again_after_a_lost_session_is_admitted_once() -> None:
+    it, second, rewind = restoring()
+    gone = {"events": [], "investigation_ids": [], "denied": [], "recovered": False}
+    outcomes = it.receive(message("subscribed", "e-9", second, **gone), 1.0)
+    assert outcomes[0] == Welcomed(resumed=False, recovered=False)
+    assert delivered(outcomes) == ["e-5"]
+    assert it.recovered is False
+    assert it.receive(message("subscribed", "e-9", rewind, **gone), 1.0) == []
+    it, _, rewind = restoring()
+    outcomes = it.receive(message("error", None, rewind, code="INVALID_REQUEST"), 1.0)
+    assert [type(outcome) for outcome in outcomes] == [Welcomed, Deliver, Refused]
+    assert delivered(it.receive(message("custom", "e-10"), 1.0)) == ["e-10"]
+
+
+def test_a_gateway_that_could_not_catch_up_shows_where_things_stand_and_goes_on_from_its_welcome() -> None:
+    it, _, _ = restoring()
+    it.receive(welcome(recovered=False, id_="f-3"), 2.0)
+    _, second, rewind = (it.pending.next(2.0) for _ in range(3))
+    assert second is not None
+    assert rewind is not None
+    assert second.data == {"investigation_ids": ["i"]}
+    assert rewind.data["after"] == "f-3"
 
 
 def test_an_error_that_names_nobody_is_for_the_command_it_must_be_about() -> None:

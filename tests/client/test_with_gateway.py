@@ -134,6 +134,41 @@ async def test_subscriptions_change_and_outlive_the_session(serve: Serve, transp
 
 
 @every_transport
+async def test_what_a_lost_session_had_subscribed_to_is_not_missed(serve: Serve, transport: str) -> None:
+    """Nor does it come after what was published later, though the new session begins with its default."""
+    server = await serve()
+    shared = topics.investigation("shared")
+
+    async def say(topic: topics.Topic, n: int) -> None:
+        await server.gateway.broker.publish(Draft(topic, "bia", "numbered", {"n": n}))
+
+    async def heard(rt: Any, count: int) -> list[int]:
+        found: list[int] = []
+        while len(found) < count:
+            event = await anext(rt)
+            found += [event.data["n"]] if event.type == "numbered" else []
+        return found
+
+    await say(shared, 0)
+    token = server.token("ana", investigations=["shared"])
+    options = {"transports": [transport], "token": token, "heartbeat_seconds": 1}
+    async with asyncio.timeout(12), wire(server) as between, client(server, at=between.http, **options) as rt:
+        await rt.subscribe()
+        await rt.subscribe(investigation_ids=["shared"])
+        await say(shared, 1)
+        assert await heard(rt, 1) == [1]
+        between.down = True
+        between.cut()
+        await server.settled(lambda: len(server.gateway.hub) == 0)
+        server.gateway.users.drop("ana")
+        for n in range(2, 10):
+            await say(shared if n % 2 else topics.user("ana"), n)
+        between.down = False
+        assert await heard(rt, 8) == list(range(2, 10))
+        assert rt.recovered
+
+
+@every_transport
 @pytest.mark.parametrize("options", [{}, {"batch": True}, {"conflate": True}])
 async def test_economies_and_filters(serve: Serve, transport: str, options: dict[str, Any]) -> None:
     server = await serve()

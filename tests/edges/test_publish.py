@@ -110,7 +110,7 @@ async def test_a_list_is_all_or_nothing(serve: Serve) -> None:
     server = await serve()
     good = [event(progress=10), event(owner=None, progress=20)]
     status, problem = await publish(server, [*good, event(progress=15)])
-    assert (status, server.gateway.log.head) == (409, 0)
+    assert (status, problem["details"], server.gateway.log.head) == (409, {"progress": 20, "index": 2}, 0)
     status, problem = await publish(server, [*good, event(type_="error")])
     assert (status, problem["details"]["index"], server.gateway.log.head) == (422, 2, 0)
     status, answer = await publish(server, good)

@@ -265,7 +265,7 @@ async def test_every_message_is_what_its_schema_says_and_every_schema_is_of_a_me
 
 
 async def test_every_answer_over_http_is_what_the_document_says(serve: Serve) -> None:
-    server = await serve(server={"mode": "development"})
+    server = await serve(server={"mode": "development"}, auth={"allowed_origins": ["https://app.example"]})
     spec = await document(server, "openapi")
     held = Held(spec["components"], strict=False)
     async with aiohttp.ClientSession() as session:
@@ -289,6 +289,7 @@ async def test_every_answer_over_http_is_what_the_document_says(serve: Serve) ->
             assert (await http.ask("post", "/api/v1/faults", json=injection))[0] == status
         await http.ask("get", f"/api/v1/events/poll?after={page['cursor']}&timeout=0")
         await http.ask("get", "/api/v1/events/poll?timeout=99")
+        assert (await http.ask("get", "/api/v1/events/poll", headers={"Origin": "https://foe.example"}))[0] == 403
         for body in (
             {"type": "start_investigation", "data": {"query": "Merenda"}},
             {"type": "agent_chat", "data": {"agent": "anita", "message": "Olá"}},
@@ -322,6 +323,7 @@ async def test_every_answer_over_http_is_what_the_document_says(serve: Serve) ->
         server.gateway.draining = True
         await http.ask("get", "/readyz")
         await http.ask("get", "/api/v1/events/poll")
+        assert (await http.ask("post", "/api/v1/events", **service, json=ours(type_="custom")))[0] == 503
         await http.ask("post", "/api/v1/messages", json={"type": "start_investigation", "data": {"query": "Obras"}})
     faults = [fault for answer in http.answers for fault in answer_faults(spec, held, answer)]
     assert faults == []

@@ -137,15 +137,16 @@ def test_a_row_of_events_is_refused_as_a_whole() -> None:
     all_.check_all(row)
     all_.check_all([update(progress=50)])
     bad_rows = [
-        [*row, update(progress=55)],
-        [*row, update("new", "bia", progress=6)],
-        [update(status="failed"), update(progress=70)],
-        [draft(events.NOTIFICATION), update("done", progress=100)],
-        [update(progress=49)],
+        ([*row, update(progress=55)], 3),
+        ([*row, update("new", "bia", progress=6)], 3),
+        ([update(status="failed"), update(progress=70)], 1),
+        ([draft(events.NOTIFICATION), update("done", progress=100)], 1),
+        ([update(progress=49)], 0),
     ]
-    for bad in bad_rows:
-        with pytest.raises(Refusal):
+    for bad, index in bad_rows:
+        with pytest.raises(Refusal) as refused:
             all_.check_all(bad)
+        assert refused.value.details["index"] == index
     assert all_.get("new") is None
     inv = all_.get("inv")
     assert inv is not None
