@@ -30,6 +30,9 @@ REFUSALS_PER_MINUTE = 60
 """How often the same bad token is refused in full; above it the answer is a plain 429. The document's own client
 comes once a second, and is still told why."""
 
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via")
+"""By any of these a proxy is known, even one that tells nothing of the client."""
+
 _HTTP_STATUS = {
     ErrorCode.AUTHENTICATION_REQUIRED: 401,
     ErrorCode.TOKEN_EXPIRED: 401,
@@ -162,7 +165,7 @@ def peer(request: web.BaseRequest) -> str:
 
 def is_local(request: web.BaseRequest) -> bool:
     """Whether the request comes from this machine itself and not through a proxy on it."""
-    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"))
+    forwarded = any(name in request.headers for name in _FORWARDED)
     address = peer(request)
     return not forwarded and _is_address(address) and ip_address(address).is_loopback
 

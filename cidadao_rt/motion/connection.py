@@ -64,7 +64,7 @@ class Connection:
     __slots__ = (
         "address", "answer_bytes", "answers", "buffered", "closing", "conflates", "expires_at", "groups", "heard_at",
         "id", "interest", "live", "mark", "message_at", "number", "opened_at", "outlet", "paused", "pinged_at",
-        "position", "progress_at", "queued", "session", "waiters",
+        "position", "progress_at", "queued", "session", "timers", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,8 @@ class Connection:
         self.answers: deque[Answer] = deque()
         self.answer_bytes = 0
         self.waiters: list[asyncio.Future[None]] = []
+        # What is to happen to it later; they end with it.
+        self.timers: list[asyncio.TimerHandle] = []
         # Where the fan-out finds it again: channel and filter.
         self.groups: list[tuple[str, Any]] = []
         self.mark = 0

@@ -47,7 +47,7 @@ class FaultyOutlet:
         self._queued = 0
         self._full = self._over = False
         self.lost = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self._waiting: asyncio.TimerHandle | None = None
         base = inner.encoding
         # An encoding of its own puts the connection into groups of its own, so every join is for it alone.
         self._encoding = Encoding(base.transport, self._part, self._join, base.page_events, base.page_bytes)
@@ -69,15 +69,20 @@ class FaultyOutlet:
 
     def begin(self, connection: Connection, faults: Faults) -> None:
         """Let these faults, instead of any before, happen from now on. What is held back still goes out in order."""
-        self._cancel()
+        while connection.timers:
+            connection.timers.pop().cancel()
         self._connection, self._faults = connection, faults
         is_slow = faults.delay[1] > 0 or faults.bytes_per_second is not None
         self._holds = bool(self._queue) or (is_slow and self.inner.encoding is not POLL)
         loop = asyncio.get_running_loop()
         if faults.close is not None:
-            self._timers.append(loop.call_later(faults.close[1], self._close_now, faults.close[0]))
+            connection.timers.append(loop.call_later(faults.close[1], self._close_now, faults.close[0]))
         if faults.flood is not None:
-            self._timers.append(loop.call_later(faults.flood, self._flood))
+            connection.timers.append(loop.call_later(faults.flood, self._flood))
+        if self._waiting is not None:
+            # What waits for a delay that holds no more waits anew, and all behind it with it.
+            self._waiting.cancel()
+            self._wait()
         if faults.expire is not None:
             connection.expires_at = min(connection.expires_at, loop.time() + faults.expire)
 
@@ -106,16 +111,14 @@ class FaultyOutlet:
 
     def close(self, code: int, reason: str) -> None:
         """See `Outlet.close`."""
-        self._cancel()
         if not self._over:
             self._later(0, lambda: self.inner.close(code, reason))
             self._over = True
 
     def abort(self) -> None:
         """See `Outlet.abort`."""
-        self._cancel()
         self._over = True
-        self._queue.clear()
+        self._forget()
         self.inner.abort()
 
     def _part(self, body: bytes, cursor: str | None) -> bytes:
@@ -147,11 +150,13 @@ class FaultyOutlet:
             self._hub.paused(self._connection)
 
     def _wait(self) -> None:
-        asyncio.get_running_loop().call_later(self.hold(self._queue[0][0]), self._next)
+        self._waiting = asyncio.get_running_loop().call_later(self.hold(self._queue[0][0]), self._next)
 
     def _next(self) -> None:
-        if not self._queue:
-            # Aborted in the meantime.
+        self._waiting = None
+        if self._connection is not None and self._connection.closing and not self._over:
+            # The client left, and nobody said goodbye.
+            self._forget()
             return
         size, work = self._queue.popleft()
         self._queued -= size
@@ -162,9 +167,12 @@ class FaultyOutlet:
             self._full = False
             self._hub.resumed(self._connection)
 
-    def _cancel(self) -> None:
-        while self._timers:
-            self._timers.pop().cancel()
+    def _forget(self) -> None:
+        self._queue.clear()
+        self._queued = 0
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def _flood(self) -> None:
         if self._connection is not None:

@@ -104,6 +104,8 @@ class Hub:
             connection.live = False
             self._fanout.leave(connection)
         connection.closing = True
+        while connection.timers:
+            connection.timers.pop().cancel()
         self._notice(connection)
         of_user = self._of_user[connection.session.sub]
         del of_user[connection.id]

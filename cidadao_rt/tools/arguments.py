@@ -1,10 +1,11 @@
-"""The options of the tools. Loads nothing else, so that other commands start as fast as without them."""
+"""The options of the tools. Loads nothing of them, so that other commands start as fast as without."""
 
 import argparse
 import math
 from collections.abc import Callable
 
-TOKEN_VARIABLE = "CIDADAO_RT_TOKEN"  # noqa: S105 - a name
+from ..words.settings import TOKEN_VARIABLE
+
 TRANSPORTS = ("websocket", "sse", "poll")
 CONNECTION_TYPES = ("general", "investigation", "analysis", "notifications")
 

@@ -13,8 +13,7 @@ from typing import Any
 from yarl import URL
 
 from ..client import Client, RefusedError, State, Status, connect
-from ..words.settings import one_line
-from .arguments import TOKEN_VARIABLE
+from ..words.settings import TOKEN_VARIABLE, one_line
 from .errors import NO_CONNECTION, USAGE, ToolError
 from .output import note
 

@@ -21,6 +21,9 @@ from .config import SECRET_KEYS, Config, faults
 
 PREFIX = "CIDADAO_RT_"
 FILE_VARIABLE = "CIDADAO_RT_CONFIG"
+TOKEN_VARIABLE = "CIDADAO_RT_TOKEN"  # noqa: S105 - a name
+"""Of the tools that connect to a gateway; whoever has set it may start one in the same shell."""
+
 SECRETS_KEY = "auth.jwt_secrets"
 
 # Names from Cidadão.AI's own documentation.
@@ -198,7 +201,9 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, _Gi
     for name in sorted(environment):
         if name in known:
             yield known[name], _Given(environment[name], f"environment {name}", True)
-        elif name.startswith(PREFIX) and name != FILE_VARIABLE and not (in_kubernetes and _KUBERNETES.fullmatch(name)):
+        elif name in (FILE_VARIABLE, TOKEN_VARIABLE) or (in_kubernetes and _KUBERNETES.fullmatch(name)):
+            continue
+        elif name.startswith(PREFIX):
             nearest = _nearest(name.removeprefix(PREFIX).lower().replace("__", ".", 1))
             raise _unknown(name, "environment", nearest and _variable(nearest))
 

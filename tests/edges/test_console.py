@@ -122,6 +122,9 @@ async def test_what_is_no_json_is_told(serve: Serve) -> None:
         {"X_Forwarded_For": "203.0.113.9"},
         {"Forwarded": "for=203.0.113.9"},
         {"Via": "1.1 proxy"},
+        # A proxy that tells nothing of the client, in front of a `Host` of its own.
+        {"X_Forwarded_Host": "gateway.example"},
+        {"X_Forwarded_Proto": "https"},
     ],
     ids=str,
 )

@@ -182,6 +182,44 @@ async def test_faults_are_injected_into_a_connection_under_way_and_end(serve: Se
         assert (await client.closed())[0] == 1006
 
 
+async def test_the_end_of_a_delay_lets_go_of_what_it_held_back(serve: Serve) -> None:
+    server = await serve(server=DEVELOPMENT)
+    async with server.connect() as client:
+        await inject(server, {"fault": "delay:60m", "user_id": "ana"})
+        await publish(server, 5)
+        await inject(server, {"fault": "", "user_id": "ana"})
+        await publish(server, 5, 5)
+        assert await numbers(client, 10) == list(range(10))
+
+
+async def test_what_was_still_to_come_ends_with_the_connection(serve: Serve) -> None:
+    server = await serve(server=DEVELOPMENT)
+    async with server.connect(fault="close:1006@60m,limit:messages@60m") as client:
+        (connection,) = server.gateway.hub
+        timers = list(connection.timers)
+        assert len(timers) == 2
+        client.cut()
+        await server.settled(lambda: not len(server.gateway.hub))
+        assert all(timer.cancelled() for timer in timers)
+
+
+async def test_a_poll_that_is_over_takes_its_faults_with_it(serve: Serve) -> None:
+    """The next request of the same socket is not cut, nor is the user's limit used up by then."""
+    server = await serve(server=DEVELOPMENT)
+    after = server.gateway.log.cursor(0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for query in ("fault=close:1006@300ms,limit:messages@300ms", f"after={after}&timeout=0.6"):
+        path = f"/api/v1/events/poll?token={server.token()}&{query}"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+    writer.close()
+    async with server.connect() as client:
+        assert await client.recv_now() == []
+
+
 async def test_all_connections_present_and_future(serve: Serve) -> None:
     server = await serve(server=DEVELOPMENT)
     async with server.connect() as client:
