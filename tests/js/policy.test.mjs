@@ -536,6 +536,24 @@ async function next2(rt, cursor) {
   if (rt.cursor !== cursor) await next(rt, "frame", ({ data }) => data.id === cursor);
 }
 
+test("what was let go before anybody iterated is told", async (t) => {
+  const server = await scripted(t);
+  const warn = t.mock.method(console, "warn", () => {});
+  const rt = open(t, server.url, only);
+  const socket = await server.accept();
+  for (let n = 0; n < 1_003; n++) socket.say("numbered", { n }, { id: `e-${n}` });
+  const answer = rt.ping();
+  const { correlation_id: id } = await socket.received.take();
+  socket.say("pong", {}, { correlation_id: id });
+  await answer;
+  for await (const { data } of rt) {
+    assert.equal(data.n, 3);
+    break;
+  }
+  assert.equal(warn.mock.callCount(), 1);
+  assert.match(warn.mock.calls[0].arguments[0], /^cidadao_rt: 3 messages/);
+});
+
 test("the token is asked for anew at every attempt, and a failure to give one is waited out", async (t) => {
   const server = await scripted(t);
   const given = ["one", new Error("offline"), "two"];

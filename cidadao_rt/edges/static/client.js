@@ -609,6 +609,7 @@ class Channel {
   #takers = [];
   #end;
   #watch;
+  #dropped = 0;
 
   /** `taken` is the cursor before the first message. */
   constructor(watch, taken) {
@@ -635,6 +636,14 @@ class Channel {
   /** Let go of the oldest. */
   drop() {
     this.#items.shift();
+    this.#dropped++;
+  }
+
+  /** Somebody iterates; they may want to know that it is not from the beginning. */
+  begin() {
+    const count = this.#dropped;
+    if (count) console.warn(`cidadao_rt: ${count} messages came before anybody iterated, and were let go`);
+    this.#dropped = 0;
   }
 
   /** No more will come; after what is left the consumer is told of `error`, if there is one. */
@@ -700,6 +709,7 @@ export class Investigation {
 
   [Symbol.asyncIterator]() {
     this.#iterated();
+    this.#channel.begin();
     return this.#channel;
   }
 }
@@ -855,6 +865,7 @@ export class Client extends EventTarget {
   [Symbol.asyncIterator]() {
     const channel = this.#held ?? new Channel(this.#watch, this.cursor);
     this.#held = null;
+    channel.begin();
     if (this.#state === "closed") channel.end(this.#error instanceof RefusedError ? this.#error : undefined);
     else this.#channels.add(channel) && this.#iterators.add(channel);
     return channel;
