@@ -1,7 +1,7 @@
 """What each client was given, and what that says about the gateway: lost, duplicated, reordered. Pure.
 
-What was sent is what any client was given: they follow the same. Of one client's events none may be missing, come
-twice, or come before one with a lower cursor of the same epoch (PROTOCOL 7).
+What was sent is what any client was given, since they follow the same, and what the gateway's history has. Of one
+client's events none may be missing, come twice, or come before one with a lower cursor of the same epoch (PROTOCOL 7).
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,10 +42,10 @@ class Totals:
         return self.sent > 0 and not (self.lost or self.duplicated or self.reordered or self.unrecovered)
 
 
-def tally(clients: Sequence[Taken], investigations: set[str]) -> Totals:
-    """Count, for events of these investigations."""
+def tally(clients: Sequence[Taken], investigations: set[str], known: Iterable[str] = ()) -> Totals:
+    """Count, for events of these investigations; the ids `known` were sent, whoever was given them."""
     given = [taken.of(investigations) for taken in clients]
-    sent = set().union(*given)
+    sent = set(known).union(*given)
     distinct = [set(ids) for ids in given]
     return Totals(
         sent=len(sent),

@@ -16,6 +16,7 @@ from ..client import Client, CommandError, RealtimeError, State, Status
 from ..words.events import FINAL, INVESTIGATION_UPDATE
 from .arguments import TRANSPORTS
 from .errors import NO_CONNECTION, ToolError
+from .history import history
 from .output import GoneError, say
 from .tally import Taken, Totals, quantile, tally
 from .target import Target, client, opened, target, tell_connection, texts_are_sound
@@ -87,7 +88,9 @@ class Trial:
             if error is not None and not isinstance(error, RealtimeError | OverflowError):
                 raise error
         failures = [str(error) for error in failed if error is not None]
-        return self._report(tally(self._taken, self._started), clock() - began, failures)
+        seconds = clock() - began
+        known = await history(self._where, self._started)
+        return self._report(tally(self._taken, self._started, known or ()), seconds, failures, known is not None)
 
     async def _for_its_time(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until the investigations are over, or the time is."""
@@ -233,7 +236,7 @@ class Trial:
         finally:
             _write("\r\x1b[K")
 
-    def _report(self, totals: Totals, seconds: float, failures: list[str]) -> dict[str, Any]:
+    def _report(self, totals: Totals, seconds: float, failures: list[str], compared: bool) -> dict[str, Any]:
         # Where nobody was told of an end, and no limit kept it from being asked for, everybody has lost it.
         is_over = self._started <= self._ended or bool(self._refused)
         return {
@@ -253,6 +256,7 @@ class Trial:
             "latency_seconds": _quantiles(self._taken[0].latencies),
             "away_seconds": _quantiles(self._away),
             "limits": dict(self._refused),
+            "history": compared,
             "failures": failures,
             "again": self._again(),
         }
@@ -283,6 +287,8 @@ def _told(report: dict[str, Any]) -> list[str]:
         f"recovered false {report['recovered_false']}",
         f"latency {latency}; away after a cut {away}",
     ]
+    if not report["history"]:
+        lines.append("the gateway's history was not to be had: what reached no client at all is not counted")
     lines += [f"limit: {name}, {count} times" for name, count in report["limits"].items()]
     lines += [f"a client ended: {failure}" for failure in report["failures"]]
     verdict = "nothing lost" if report["ok"] else "FAILED" if report["sent"] else "FAILED: there was nothing to count"

@@ -331,6 +331,23 @@ async def test_verify_counts_what_is_skipped_in_replays_alone(serve: Serve, monk
     assert 1 <= report["lost"] <= len(done), report
 
 
+async def test_verify_counts_what_reaches_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client can miss what none was given; the gateway's history can."""
+    server = await serve(agents={"speed": 4.0})
+    announce, swallowed = server.gateway.broker._announce, []
+
+    def swallow(event: Any) -> None:
+        if event.type == "progress_update" and not swallowed:
+            swallowed.append(event)
+        else:
+            announce(event)
+
+    monkeypatch.setattr(server.gateway.broker, "_announce", swallow)
+    status, report = await verify(server, "--transport", "websocket", "--cuts-per-second", "0", "--investigations", "2")
+    assert len(swallowed) == 1
+    assert (status, report["lost"], report["history"]) == (1, len(report["clients"]), True), report
+
+
 async def test_verify_counts_what_is_out_of_order(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = await serve(agents={"speed": 20.0})
 

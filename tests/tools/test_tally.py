@@ -19,6 +19,11 @@ def test_lost_duplicated_and_reordered_are_counted_per_client() -> None:
     assert not totals.is_clean
 
 
+def test_what_the_history_has_was_sent_even_if_nobody_was_given_it() -> None:
+    totals = tally([taken(1, 3), taken(1, 3)], {"a"}, ["e-1", "e-2", "e-3"])
+    assert (totals.sent, totals.lost) == (3, 2)
+
+
 def test_what_is_of_others_does_not_count_and_nothing_at_all_is_not_clean() -> None:
     assert not tally([taken(1, investigation="b"), taken()], {"a"}).is_clean
     assert not tally([taken(1, unrecovered=1)], {"a"}).is_clean
