@@ -73,6 +73,9 @@ class Control:
         await self._runners.pop(port).cleanup()
         return await self._on_start(sections, port)
 
+    async def _on_forget(self, port: int, sub: str) -> int:
+        return self._app(port)[GATEWAY].users.drop(sub)
+
     async def _on_look(self, port: int, sub: str) -> dict[str, Any]:
         gateway = self._app(port)[GATEWAY]
         return {

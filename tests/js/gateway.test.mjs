@@ -250,6 +250,36 @@ for (const transport of ["websocket", "sse", "poll"]) {
   });
 }
 
+for (const transport of ["websocket", "sse", "poll"])
+  test(`${transport}: what the subscriptions of a lost session missed comes in its place`, async (t) => {
+    const { http, token, publish, forget } = await gateway();
+    const say = (n, to) => publish({ to, type: "numbered", data: { n } });
+    const shared = { investigation_id: "shared", owner: "bia" };
+    await say(0, shared);
+    const ana = await token("ana", 600, { investigations: ["shared"] });
+    let gate;
+    const rt = open(t, http, { transports: [transport], token: async () => (await gate, ana) });
+    await rt.subscribe();
+    await rt.subscribe({ investigationIds: ["shared"] });
+    const seen = record(rt, "numbered");
+    const first = next(rt, "numbered");
+    await say(1, shared);
+    await first;
+    let release;
+    gate = new Promise((resolve) => (release = resolve));
+    rt.cut();
+    await forget();
+    for (let n = 2; n < 10; n++) await say(n, n % 2 ? shared : { user_id: "ana" });
+    const last = next(rt, "numbered", ({ data }) => data.n === 9);
+    release();
+    await last;
+    assert.deepEqual(
+      seen.map(({ data }) => data.n),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    );
+    assert.equal(rt.recovered, true);
+  });
+
 test("a token is renewed before it runs out, on the same connection", async (t) => {
   const server = await gateway();
   const renewed = async (transport) => {

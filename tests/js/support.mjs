@@ -25,6 +25,7 @@ export async function gateway(sections = {}) {
     token,
     cut: () => ask("cut", { port }),
     replace: (next = sections) => ask("replace", { port, sections: next }),
+    forget: (sub = "ana") => ask("forget", { port, sub }),
     look: (sub = "ana") => ask("look", { port, sub }),
     async publish(...events) {
       const response = await fetch(`http://127.0.0.1:${port}/api/v1/events`, {

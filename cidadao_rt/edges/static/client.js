@@ -119,6 +119,8 @@ class Conversation {
     if (!replyTo || type === "subscribed") this.reach(id);
     if (type === "connection_established") return this.#greet(message, before);
     const isEvent = typeof id === "string" && !ANSWERS.has(type);
+    // It is only a part, and not in its place: everything since the floor comes again.
+    if (isEvent && this.#floor !== undefined && this.recovered) return {};
     const known = isEvent && this.#seen.has(id);
     if (isEvent) this.#remember(id);
     let deliver = known || ANSWERS.has(type) ? undefined : message;
