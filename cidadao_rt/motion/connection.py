@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from ..memory.session import Session
 from ..words.encodings import Encoding
+
+if TYPE_CHECKING:
+    from .fanout import Owed
 
 
 class Outlet(Protocol):
@@ -63,7 +66,7 @@ class Connection:
 
     __slots__ = (
         "address", "answer_bytes", "answers", "buffered", "closing", "conflates", "expires_at", "groups", "heard_at",
-        "id", "interest", "live", "mark", "message_at", "number", "opened_at", "outlet", "paused", "pinged_at",
+        "id", "interest", "live", "message_at", "number", "opened_at", "outlet", "owed", "paused", "pinged_at",
         "position", "progress_at", "queued", "session", "timers", "waiters",
     )  # fmt: skip
 
@@ -85,7 +88,8 @@ class Connection:
         self.timers: list[asyncio.TimerHandle] = []
         # Where the fan-out finds it again: channel and filter.
         self.groups: list[tuple[str, Any]] = []
-        self.mark = 0
+        # The fan-out's, while it writes what a turn owes.
+        self.owed: Owed | None = None
         self.expires_at = float("inf")
         self.number = 0
         self.opened_at = self.message_at = self.heard_at = self.pinged_at = self.progress_at = now

@@ -16,6 +16,7 @@ from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
 from ..memory.users import Users
+from ..memory.verified import Verified
 from ..words import envelope, events, faults, tokens, topics
 from ..words.config import Config
 from ..words.errors import CloseCode, ErrorCode, Refusal
@@ -112,6 +113,7 @@ class Gateway:
         )
         retention = Retention(buffer.events_per_topic, buffer.bytes_per_topic, buffer.age_seconds, buffer.total_bytes)
         self.log = Log(secrets.token_hex(6), retention)
+        self._verified = Verified()
         self.investigations = Investigations()
         self.users = Users(limits.messages_per_minute, limits.detached_sessions_per_user, limits.session_seconds)
         self.metrics = Metrics()
@@ -148,7 +150,13 @@ class Gateway:
 
     def verify(self, token: str | None) -> Principal:
         """Whom a token speaks for now. Raises `BadToken`."""
-        return tokens.verify(token, self.keyring, self.wall())
+        now = self.wall()
+        principal = self._verified.find(token, now) if token else None
+        if principal is None:
+            principal = tokens.verify(token, self.keyring, now)
+            if token:
+                self._verified.remember(token, principal)
+        return principal
 
     # -- opening and ending conversations -------------------------------------------------------------------------
 

@@ -347,7 +347,7 @@ class Hub:
         self._notice(connection)
 
     def _cursor(self, offset: int) -> str:
-        return str(self._log.cursor(offset))
+        return f"{self._log.epoch}-{offset}"
 
     def _count(self, events: list[Event], transport: str) -> None:
         for type_, count in Counter(event.type for event in events).items():
