@@ -8,16 +8,18 @@ batches with them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..memory.log import Event
 from ..memory.receipts import Receipts
 from ..words import topics
 from ..words.encodings import Encoding
-from ..words.subscription import Interest
+from ..words.subscription import NO_TOPICS, Interest
 from ..words.topics import Topic
 from ..words.typesets import TypeSet
+from . import crowd
 from .connection import Connection
+from .crowd import Crowd
 from .metrics import Metrics
 
 TURN_BYTES = 65_536
@@ -31,18 +33,28 @@ _OWN = "own:"
 class Group:
     """The connections at the head that follow one channel through one filter in one encoding."""
 
-    __slots__ = ("encoding", "members", "pending", "skip", "types")
+    __slots__ = ("channel", "encoding", "members", "pending", "skip", "types")
 
-    def __init__(self, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
+    def __init__(self, channel: str, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
+        self.channel = channel
         self.types = types
         self.skip = skip
         self.encoding = encoding
-        self.members: dict[Connection, None] = {}
+        self.members: Crowd[Connection] = ()
         # What this turn owes the group: (order within the turn, type, part).
         self.pending: list[tuple[int, str, bytes]] = []
 
+    @property
+    def filter(self) -> "_Filter":
+        """By what it is told from the other groups of its channel."""
+        return self.types, self.skip, self.encoding
+
 
 _Filter = tuple[TypeSet, frozenset[Topic], Encoding]
+
+
+def _groups(channel: Group | dict[_Filter, Group]) -> Iterable[Group]:
+    return (channel,) if isinstance(channel, Group) else channel.values()
 
 
 class Fanout:
@@ -54,7 +66,8 @@ class Fanout:
         self._receipts = receipts
         # What this turn owes of events that are tracked: offset, and group.
         self._tracked: list[tuple[int, Group]] = []
-        self._channels: dict[str, dict[_Filter, Group]] = {}
+        # A channel with one group is that group: most are private ones.
+        self._channels: dict[str, Group | dict[_Filter, Group]] = {}
         self._dirty: list[Group] = []
         self._scheduled = False
         self._bytes = 0
@@ -69,30 +82,36 @@ class Fanout:
         """Put a connection that has been written up to the head into its groups. The turn must be flushed before."""
         assert not self._dirty, "joining in mid-turn would deliver twice"
         for topic, types in interest.topics.items():
-            self._join(connection, topic, types, frozenset())
+            self._join(connection, topic, types, NO_TOPICS)
         if interest.own:
             self._join(connection, _OWN + interest.owner, interest.own, interest.skip)
 
     def _join(self, connection: Connection, channel: str, types: TypeSet, skip: frozenset[Topic]) -> None:
-        key = (types, skip, connection.outlet.encoding)
-        groups = self._channels.setdefault(channel, {})
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = Group(types, skip, connection.outlet.encoding)
-        group.members[connection] = None
-        connection.groups.append((channel, key))
+        wanted = (types, skip, connection.outlet.encoding)
+        found = self._channels.get(channel)
+        if isinstance(found, dict):
+            group = found.get(wanted)
+            if group is None:
+                group = found[wanted] = Group(channel, *wanted)
+        elif found is not None and found.filter == wanted:
+            group = found
+        else:
+            group = Group(channel, *wanted)
+            self._channels[channel] = group if found is None else {found.filter: found, wanted: group}
+        group.members = crowd.joined(group.members, connection)
+        connection.groups += (group,)
 
     def leave(self, connection: Connection) -> None:
         """Take a connection out of its groups; what this turn owes it must be flushed before, or read from the log."""
-        for channel, key in connection.groups:
-            groups = self._channels[channel]
-            group = groups[key]
-            del group.members[connection]
+        for group in connection.groups:
+            group.members = crowd.left(group.members, connection)
             if not group.members:
-                del groups[key]
-                if not groups:
-                    del self._channels[channel]
-        connection.groups.clear()
+                found = self._channels[group.channel]
+                if isinstance(found, dict):
+                    del found[group.filter]
+                if found is group or not found:
+                    del self._channels[group.channel]
+        connection.groups = ()
 
     def deliver(self, event: Event) -> None:
         """Owe an event, just appended, to every connection at the head that follows it."""
@@ -101,7 +120,7 @@ class Fanout:
             self._receipts.track(event.offset, event.receipt_for)
         parts: dict[Encoding, bytes] = {}
         for channel in self._channels_of(event.topic, event.owner):
-            for group in channel.values():
+            for group in _groups(channel):
                 if event.type in group.types and event.topic not in group.skip:
                     part = parts.get(group.encoding)
                     if part is None:
@@ -115,11 +134,11 @@ class Fanout:
 
     def broadcast(self, topic: Topic, type_: str, body: bytes, head: int) -> None:
         """Owe a transient message to the connections at the head that follow its type on `topic`; others go without."""
-        for group in self._channels.get(topic, {}).values():
+        for group in _groups(self._channels.get(topic, {})):
             if type_ in group.types:
                 self._owe(group, head, type_, group.encoding.part(body, None))
 
-    def _channels_of(self, topic: Topic, owner: str) -> list[dict[_Filter, Group]]:
+    def _channels_of(self, topic: Topic, owner: str) -> list[Group | dict[_Filter, Group]]:
         found = [self._channels.get(topic)]
         if topics.investigation_id(topic) is not None:
             found.append(self._channels.get(_OWN + owner))
