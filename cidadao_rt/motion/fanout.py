@@ -8,16 +8,18 @@ batches with them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..memory.log import Event
 from ..memory.receipts import Receipts
 from ..words import topics
 from ..words.encodings import Encoding
-from ..words.subscription import Interest
+from ..words.subscription import NO_TOPICS, Interest
 from ..words.topics import Topic
 from ..words.typesets import EVERYTHING, TypeSet
+from . import crowd
 from .connection import Connection
+from .crowd import Crowd
 from .metrics import Metrics
 
 TURN_BYTES = 65_536
@@ -37,7 +39,7 @@ class Owed:
 
     __slots__ = ("_before", "_joined", "_onward", "pending")
 
-    def __init__(self, pending: "list[Entry]", before: "Owed | None" = None) -> None:
+    def __init__(self, pending: "Sequence[Entry]", before: "Owed | None" = None) -> None:
         self.pending = pending
         self._before = before
         self._onward: dict[Owed, Owed] | None = None
@@ -52,17 +54,18 @@ class Owed:
             both = self._onward[more] = Owed(more.pending, self)
         return both
 
+    def _all(self) -> "Iterator[Entry]":
+        one: Owed | None = self
+        while one is not None:
+            yield from one.pending
+            one = one._before
+
     def joined(self, encoding: Encoding) -> bytes:
         """The bytes of one write."""
         if self._joined is None:
             entries = self.pending
             if self._before is not None:
-                entries = []
-                one: Owed | None = self
-                while one is not None:
-                    entries += one.pending
-                    one = one._before
-                entries.sort()
+                entries = sorted(self._all())
             self._joined = encoding.join([part for _, _, part in entries])
         return self._joined
 
@@ -74,18 +77,28 @@ Entry = tuple[int, str, bytes]
 class Group:
     """The connections at the head that follow one channel through one filter in one encoding."""
 
-    __slots__ = ("encoding", "members", "pending", "skip", "types")
+    __slots__ = ("channel", "encoding", "members", "pending", "skip", "types")
 
-    def __init__(self, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
+    def __init__(self, channel: str, types: TypeSet, skip: frozenset[Topic], encoding: Encoding) -> None:
+        self.channel = channel
         self.types = types
         self.skip = skip
         self.encoding = encoding
-        self.members: dict[Connection, None] = {}
+        self.members: Crowd[Connection] = ()
         # What this turn owes the group.
-        self.pending: list[Entry] = []
+        self.pending: list[Entry] | tuple[()] = ()
+
+    @property
+    def filter(self) -> "_Filter":
+        """By what it is told from the other groups of its channel."""
+        return self.types, self.skip, self.encoding
 
 
 _Filter = tuple[TypeSet, frozenset[Topic], Encoding]
+
+
+def _groups(channel: Group | dict[_Filter, Group]) -> Iterable[Group]:
+    return (channel,) if isinstance(channel, Group) else channel.values()
 
 
 class Fanout:
@@ -97,7 +110,8 @@ class Fanout:
         self._receipts = receipts
         # What this turn owes of events that are tracked: offset, and group.
         self._tracked: list[tuple[int, Group]] = []
-        self._channels: dict[str, dict[_Filter, Group]] = {}
+        # A channel with one group is that group: most are private ones.
+        self._channels: dict[str, Group | dict[_Filter, Group]] = {}
         self._dirty: list[Group] = []
         self._scheduled = False
         self._bytes = 0
@@ -112,30 +126,36 @@ class Fanout:
         """Put a connection that has been written up to the head into its groups. The turn must be flushed before."""
         assert not self._dirty, "joining in mid-turn would deliver twice"
         for topic, types in interest.topics.items():
-            self._join(connection, topic, types, frozenset())
+            self._join(connection, topic, types, NO_TOPICS)
         if interest.own:
             self._join(connection, _OWN + interest.owner, interest.own, interest.skip)
 
     def _join(self, connection: Connection, channel: str, types: TypeSet, skip: frozenset[Topic]) -> None:
-        key = (types, skip, connection.outlet.encoding)
-        groups = self._channels.setdefault(channel, {})
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = Group(types, skip, connection.outlet.encoding)
-        group.members[connection] = None
-        connection.groups.append((channel, key))
+        wanted = (types, skip, connection.outlet.encoding)
+        found = self._channels.get(channel)
+        if isinstance(found, dict):
+            group = found.get(wanted)
+            if group is None:
+                group = found[wanted] = Group(channel, *wanted)
+        elif found is not None and found.filter == wanted:
+            group = found
+        else:
+            group = Group(channel, *wanted)
+            self._channels[channel] = group if found is None else {found.filter: found, wanted: group}
+        group.members = crowd.joined(group.members, connection)
+        connection.groups += (group,)
 
     def leave(self, connection: Connection) -> None:
         """Take a connection out of its groups; what this turn owes it must be flushed before, or read from the log."""
-        for channel, key in connection.groups:
-            groups = self._channels[channel]
-            group = groups[key]
-            del group.members[connection]
+        for group in connection.groups:
+            group.members = crowd.left(group.members, connection)
             if not group.members:
-                del groups[key]
-                if not groups:
-                    del self._channels[channel]
-        connection.groups.clear()
+                found = self._channels[group.channel]
+                if isinstance(found, dict):
+                    del found[group.filter]
+                if found is group or not found:
+                    del self._channels[group.channel]
+        connection.groups = ()
 
     def deliver(self, event: Event) -> None:
         """Owe an event, just appended, to every connection at the head that follows it."""
@@ -152,9 +172,9 @@ class Fanout:
         if self._bytes > TURN_BYTES:
             self.flush()
 
-    def _deliver_on(self, channel: dict[_Filter, Group], event: Event, parts: dict[Encoding, bytes]) -> None:
+    def _deliver_on(self, channel: Group | dict[_Filter, Group], event: Event, parts: dict[Encoding, bytes]) -> None:
         """Owe it to the groups of one channel; `parts` is what the encodings have made of it so far."""
-        for group in channel.values():
+        for group in _groups(channel):
             # Nearly every filter lets everything pass, which needs no asking.
             if (group.types is EVERYTHING or event.type in group.types) and event.topic not in group.skip:
                 encoding = group.encoding
@@ -167,7 +187,7 @@ class Fanout:
 
     def broadcast(self, topic: Topic, type_: str, body: bytes, head: int) -> None:
         """Owe a transient message to the connections at the head that follow its type on `topic`; others go without."""
-        for group in self._channels.get(topic, {}).values():
+        for group in _groups(self._channels.get(topic, {})):
             if type_ in group.types:
                 self._owe(group, head, type_, group.encoding.part(body, None))
 
@@ -179,6 +199,7 @@ class Fanout:
                     self._scheduled = True
                     asyncio.get_running_loop().call_soon(self._end_of_turn)
             self._dirty.append(group)
+            group.pending = []
         self._order += 1
         group.pending.append((self._order, type_, part))
         self._bytes += len(part)
@@ -210,7 +231,7 @@ class Fanout:
         else:
             self._write_shared(dirty)
         for group in dirty:
-            group.pending = []
+            group.pending = ()
 
     def _note_delivery(self) -> None:
         # Before the writes, because who is paused by one is no member afterwards.

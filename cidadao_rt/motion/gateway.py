@@ -350,7 +350,7 @@ class Gateway:
         return Session(f"sess_{secrets.token_hex(16)}", kind, principal, self._world, user.window, user.starts)
 
     def _prolong(self, connection: Connection, principal: Principal) -> None:
-        connection.expires_at = self.clock() + principal.expires_at - self.wall()
+        self.hub.prolong(connection, self.clock() + principal.expires_at - self.wall())
 
     # -- time -----------------------------------------------------------------------------------------------------
 
