@@ -21,6 +21,7 @@ from .edges.reading import ReadingEdge
 from .edges.specs import SpecsEdge
 from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
+from .motion.collector import Collector
 from .motion.drain import drain
 from .motion.gateway import Gateway
 from .motion.publishing import REQUEST_BYTES
@@ -129,13 +130,21 @@ async def _serve(config: Config, ready: Callable[[int], None]) -> int:
         logger=logging.getLogger("aiohttp.server"),
     )
     await runner.setup()
+    collector, hub = Collector(), app[GATEWAY].hub
+
+    async def collect() -> None:
+        collector.look(hub.opened, len(hub))
+
     try:
         stop = _signals()
+        collector.start()
         await web.TCPSite(runner, server.host, server.port, backlog=BACKLOG, ssl_context=tls).start()
         port = runner.addresses[0][1]
         _log.info("ready", extra={"host": server.host, "port": port, "epoch": app[GATEWAY].log.epoch})
         ready(port)
+        collecting = asyncio.create_task(_every(HOUSEKEEPING_SECONDS, collect))
         await stop.wait()
+        collecting.cancel()
         deadline = asyncio.get_running_loop().time() + server.drain_seconds
         await drain(app[GATEWAY], server.drain_seconds)
         await app[EDGE].finish(max(0.0, deadline - asyncio.get_running_loop().time()))

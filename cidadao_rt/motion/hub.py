@@ -67,6 +67,11 @@ class Hub:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._connections.values()))
 
+    @property
+    def opened(self) -> int:
+        """How many connections there have been."""
+        return self._opened
+
     def ids(self) -> list[str]:
         """The ids of all connections, in the order in which they opened."""
         return list(self._connections)

@@ -40,10 +40,9 @@ class Wheel:
         tick = max(int(now / ROUND_SECONDS), self._tick)
         due: list[Connection] = []
         for one in range(max(self._tick, tick - SLOTS + 1), tick + 1):
-            slot = self._slots[one % SLOTS]
-            if slot:
-                self._slots[one % SLOTS] = {}
-                due += slot
+            due += self._slots[one % SLOTS]
+            # A new one even if it is empty: it may keep the table of thousands who have left it.
+            self._slots[one % SLOTS] = {}
         for connection in due:
             connection.slot = NOWHERE
         self._tick = tick
