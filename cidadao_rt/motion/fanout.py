@@ -48,9 +48,9 @@ _Filter = tuple[TypeSet, frozenset[Topic], Encoding]
 class Fanout:
     """The groups and this turn's debts. Used from one event loop only."""
 
-    def __init__(self, metrics: Metrics, cursor: Callable[[int], str], receipts: Receipts) -> None:
+    def __init__(self, metrics: Metrics, part: Callable[[Encoding, Event], bytes], receipts: Receipts) -> None:
         self._metrics = metrics
-        self._cursor = cursor
+        self._part = part
         self._receipts = receipts
         # What this turn owes of events that are tracked: offset, and group.
         self._tracked: list[tuple[int, Group]] = []
@@ -105,7 +105,7 @@ class Fanout:
                 if event.type in group.types and event.topic not in group.skip:
                     part = parts.get(group.encoding)
                     if part is None:
-                        part = parts[group.encoding] = group.encoding.part(event.body, self._cursor(event.offset))
+                        part = parts[group.encoding] = self._part(group.encoding, event)
                     self._owe(group, event.offset - 1, event.type, part)
                     if is_tracked:
                         self._tracked.append((event.offset, group))

@@ -21,6 +21,7 @@ from ..words.topics import Topic
 from .connection import Answer, Connection, Outlet
 from .fanout import Fanout
 from .metrics import Metrics
+from .packing import Packing
 
 ANSWER_BYTES = 65_536
 """Bytes of answers that wait for a full socket; past it the client is not read from until they are written."""
@@ -42,7 +43,8 @@ class Hub:
         self._metrics = metrics
         self._wall = wall
         self.receipts = Receipts()
-        self._fanout = Fanout(metrics, self._cursor, self.receipts)
+        self._part = Packing(self._cursor).part
+        self._fanout = Fanout(metrics, self._part, self.receipts)
         self._connections: dict[str, Connection] = {}
         self._of_user: dict[str, dict[str, Connection]] = {}
         self._of_session: dict[str, Connection] = {}
@@ -284,9 +286,7 @@ class Hub:
         connection.position = page.position
         found = self._without_overtaken(page.events) if connection.conflates else page.events
         if found:
-            connection.outlet.write(
-                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in found])
-            )
+            connection.outlet.write(encoding.join([self._part(encoding, event) for event in found]))
             self._count(found, encoding.transport)
             if self.receipts:
                 session = (connection.session.id, connection.session.sub)

@@ -1,14 +1,15 @@
 """How messages are packed for a transport: one part per message, made once for all who share the encoding, and a join.
 
 Source: PROTOCOL 2 "Envelope" (`batch=1`), 8 "HTTP shapes"; RFC 9112 section 7.1 (chunks); the HTML standard,
-"Server-sent events".
+"Server-sent events"; RFC 7692 section 7.
 """
 
 from collections.abc import Callable, Sequence
+from struct import pack
 
 import msgspec
 
-from . import frames
+from . import deflate, frames
 
 BATCH_BYTES = 65_536
 """An array of envelopes in one frame is at most so long, unless a single envelope is longer."""
@@ -19,13 +20,17 @@ _SEPARATOR = b"\n"
 class Encoding(msgspec.Struct, frozen=True, eq=False):
     """`transport` is the label in metrics. `part(body, cursor)` packs one envelope, whose cursor is None if it is
     transient; `join(parts)` makes of them the bytes of one write. A page of replay has at most `page_events` events
-    and `page_bytes` bytes of bodies; others get their turn between two pages."""
+    and `page_bytes` bytes of bodies; others get their turn between two pages.
+
+    Where there is `pack`, events go deflated: `pack(payload, size)` is `part` for an event whose body of `size` bytes
+    has been deflated already. What is for one client alone, or not worth it, still goes by `part`, as it is."""
 
     transport: str
     part: Callable[[bytes, str | None], bytes]
     join: Callable[[Sequence[bytes]], bytes]
     page_events: int = 256
     page_bytes: int = 65_536
+    pack: Callable[[bytes, int], bytes] | None = None
 
 
 def chunk(data: bytes) -> bytes:
@@ -67,6 +72,27 @@ def _join_frames(parts: Sequence[bytes]) -> bytes:
     return b"".join([frames.text(array([parts[index] for index in group])) for group in groups])
 
 
+def _plain_item(body: bytes, _: str | None) -> bytes:
+    return b"\0" + body
+
+
+def _deflated_item(payload: bytes, size: int) -> bytes:
+    return pack("!BI", 1, size) + payload
+
+
+def _join_items(parts: Sequence[bytes]) -> bytes:
+    """Arrays within the same bound, which is one of sizes before deflating. One without anything deflated is plain."""
+    joined = []
+    for group in batches([int.from_bytes(part[1:5]) if part[0] else len(part) - 1 for part in parts]):
+        items = [parts[index] for index in group]
+        if any(item[0] for item in items):
+            payloads = [item[5:] if item[0] else deflate.stored(item[1:]) for item in items]
+            joined.append(frames.deflated_text(deflate.array(payloads)))
+        else:
+            joined.append(frames.text(array([item[1:] for item in items])))
+    return b"".join(joined)
+
+
 def _join_blocks(parts: Sequence[bytes]) -> bytes:
     """An SSE event for each array; its id is the newest cursor in it."""
     pairs = [part.split(_SEPARATOR, 1) for part in parts]
@@ -80,6 +106,10 @@ def _join_blocks(parts: Sequence[bytes]) -> bytes:
 
 WEBSOCKET = Encoding("websocket", lambda body, _: frames.text(body), b"".join)
 WEBSOCKET_BATCHED = Encoding("websocket", lambda body, _: body, _join_frames)
+WEBSOCKET_DEFLATED = Encoding(
+    "websocket", WEBSOCKET.part, b"".join, pack=lambda payload, _: frames.deflated_text(payload)
+)
+WEBSOCKET_BATCHED_DEFLATED = Encoding("websocket", _plain_item, _join_items, pack=_deflated_item)
 SSE = Encoding("sse", lambda body, cursor: chunk(_sse_part(body, cursor)), b"".join)
 SSE_BATCHED = Encoding("sse", _cursor_and_body, lambda parts: chunk(_join_blocks(parts)))
 # For HTTP/1.0, which knows no chunks: the stream ends with the connection.
@@ -87,6 +117,13 @@ SSE_PLAIN = Encoding("sse", _sse_part, b"".join)
 SSE_PLAIN_BATCHED = Encoding("sse", _cursor_and_body, _join_blocks)
 # An answer is one page, so it may be as large as PROTOCOL 8 allows: each page costs its client a request.
 POLL = Encoding("poll", lambda body, _: body, b",".join, page_events=500, page_bytes=262_144)
+
+
+def websocket(*, batched: bool, deflated: bool) -> Encoding:
+    """The WebSocket encoding for what the client asked for and was granted."""
+    if deflated:
+        return WEBSOCKET_BATCHED_DEFLATED if batched else WEBSOCKET_DEFLATED
+    return WEBSOCKET_BATCHED if batched else WEBSOCKET
 
 
 def sse(*, batched: bool, chunked: bool) -> Encoding:
