@@ -59,7 +59,13 @@ def build(config: Config) -> web.Application:
     app.add_routes(SpecsEdge(__version__, config.metrics.path).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
+    app.on_shutdown.append(_cut)
     return app
+
+
+async def _cut(app: web.Application) -> None:
+    # aiohttp knows nothing of the WebSockets that were taken over from it.
+    await app[EDGE].finish(0)
 
 
 async def _timers(app: web.Application) -> AsyncIterator[None]:

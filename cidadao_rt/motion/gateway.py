@@ -7,7 +7,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -291,8 +292,14 @@ class Gateway:
 
     # -- conversing -----------------------------------------------------------------------------------------------
 
-    async def receive(self, connection: Connection, frame: bytes, *, binary: bool = False) -> None:
-        """Carry out one message of a client. Waits while the client leaves too many answers unread."""
+    def receive(
+        self, connection: Connection, frame: bytes, *, binary: bool = False
+    ) -> Coroutine[Any, Any, None] | None:
+        """Carry out one message of a client.
+
+        Returns what is left where something has to be waited for, or the client leaves too many answers unread; to be
+        awaited before its next message.
+        """
         began = connection.message_at = connection.heard_at = self.clock()
         session = connection.session
         turn = session.receive(frame, self.hub.position(connection), began, binary=binary)
@@ -301,7 +308,14 @@ class Gateway:
             told = {"connection_id": connection.id, "type": turn.type, "correlation_id": turn.correlation_id}
             _log.debug("message received", extra=told)
         line = ConnectionLine(self.hub, connection)
-        await self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
+        rest = self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
+        if rest is None and not self.hub.is_full(connection):
+            return None
+        return self._rest(connection, rest)
+
+    async def _rest(self, connection: Connection, rest: Coroutine[Any, Any, None] | None) -> None:
+        if rest is not None:
+            await rest
         await self.hub.room(connection)
 
     async def command(self, principal: Principal, session_id: str | None, body: bytes) -> list[bytes]:
@@ -330,7 +344,9 @@ class Gateway:
             self.metrics.answered(self.clock() - began)
             ended.set()
 
-        await self._exchange.carry_out(passing, turn, line, done)
+        rest = self._exchange.carry_out(passing, turn, line, done)
+        if rest is not None:
+            await rest
         if session is None:
             await ended.wait()
         return line.replies

@@ -215,8 +215,13 @@ class Hub:
 
     async def room(self, connection: Connection) -> None:
         """Wait while more than `ANSWER_BYTES` of answers are unwritten: who does not read is not read from."""
-        while connection.answer_bytes > ANSWER_BYTES and not connection.closing:
+        while self.is_full(connection):
             await self._change(connection)
+
+    @staticmethod
+    def is_full(connection: Connection) -> bool:
+        """Whether it is to be read from no further before its answers are written."""
+        return connection.answer_bytes > ANSWER_BYTES and not connection.closing
 
     async def caught_up(self, connection: Connection) -> None:
         """Wait until the connection is at the head, so that a snapshot is not followed by what came before it."""
