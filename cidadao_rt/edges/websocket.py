@@ -8,8 +8,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from ..memory.effects import error
 from ..motion.gateway import Gateway, TurnedAway
-from ..words import agents, envelope, frames, handshake
-from ..words.encodings import WEBSOCKET, WEBSOCKET_BATCHED
+from ..words import agents, deflate, encodings, envelope, frames, handshake
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import BadToken, Principal
@@ -69,9 +68,12 @@ class WebSocketEdge:
             return web.Response(status=429, headers={"Retry-After": "60"})
         except BadToken as bad:
             reason = bad.reason
-        encoding = WEBSOCKET_BATCHED if request.query.get("batch") == "1" else WEBSOCKET
+        extensions = None
+        if self._gateway.config.server.compression:
+            extensions = deflate.negotiate(request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, ()))
+        encoding = encodings.websocket(batched=request.query.get("batch") == "1", deflated=extensions is not None)
         # Before anything is written, so that it sees the socket fill.
-        wire = Wire(self._wires, encoding, handshake.switch(key))
+        wire = Wire(self._wires, encoding, handshake.switch(key, extensions))
         taken = take_over(request, wire)
         try:
             if principal is None:

@@ -30,7 +30,7 @@ class Packing:
         payload = self._deflated.get(event.offset)
         if payload is None:
             payload = self._deflate(event)
-        return encoding.pack(payload, len(body))
+        return encoding.pack(payload, body)
 
     def _deflate(self, event: Event) -> bytes:
         payload = self._deflated[event.offset] = deflate(event.body)

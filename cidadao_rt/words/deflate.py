@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterable, Sequence
 from struct import pack
 
+from .framing import INVALID_DATA, TOO_BIG, FramingError
+
 WINDOW_BITS = 12
 """The window of what we deflate, 4 KiB: whoever has a larger one can read it too, so one form serves all."""
 
@@ -18,8 +20,6 @@ THRESHOLD = 256
 
 STREAMS = 16
 """DEFLATE streams (each ends with a final block) that one message may have; a sender needs one. More end with 1009."""
-
-CORRUPT, TOO_BIG = 1007, 1009
 
 _LEVEL, _MEMORY = 3, 5
 _TAIL = b"\x00\x00\xff\xff"
@@ -34,15 +34,6 @@ _NOTHING = re.compile(r"[ \t,]*")
 _BITS = frozenset(str(bits) for bits in range(8, 16))
 
 Parameters = list[tuple[str, str | None]]
-
-
-class InflateError(Exception):
-    """A compressed message that cannot be taken. `code` and `reason` are for our close frame."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 def negotiate(headers: Iterable[str]) -> str | None:
@@ -136,7 +127,7 @@ def array(payloads: Sequence[bytes]) -> bytes:
 def inflate(payload: bytes, most: int) -> bytes:
     """A compressed message's data, at most `most` bytes (section 7.2.2); no more than one byte beyond is ever made.
 
-    Raises `InflateError` with 1009 for a longer one, or one of more than `STREAMS` streams, and with 1007 for what is
+    Raises `FramingError` with 1009 for a longer one, or one of more than `STREAMS` streams, and with 1007 for what is
     not DEFLATE or ends within a block.
     """
     if not payload:
@@ -150,12 +141,12 @@ def inflate(payload: bytes, most: int) -> bytes:
         try:
             made += inflater.decompress(rest, most + 1 - len(made))
         except zlib.error:
-            raise InflateError(CORRUPT, "Compressed data is corrupt") from None
+            raise FramingError(INVALID_DATA, "Compressed data is corrupt") from None
         if len(made) > most:
-            raise InflateError(TOO_BIG, f"Message is larger than {most} bytes")
+            raise FramingError(TOO_BIG, f"Message is larger than {most} bytes")
         if not inflater.eof:
-            raise InflateError(CORRUPT, "Compressed data ends within a block")
+            raise FramingError(INVALID_DATA, "Compressed data ends within a block")
         rest = inflater.unused_data
         if not rest:
             return made
-    raise InflateError(TOO_BIG, f"Message is in more than {STREAMS} streams")
+    raise FramingError(TOO_BIG, f"Message is in more than {STREAMS} streams")

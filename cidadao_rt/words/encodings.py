@@ -14,6 +14,10 @@ from . import deflate, frames
 BATCH_BYTES = 65_536
 """An array of envelopes in one frame is at most so long, unless a single envelope is longer."""
 
+ANEW_EVENTS = 16
+"""From so many events on an array is deflated anew, as a whole: what they have in common is then found, and it takes no
+longer than to put together what is deflated already. A smaller one never is, whoever it is for."""
+
 _SEPARATOR = b"\n"
 
 
@@ -22,15 +26,15 @@ class Encoding(msgspec.Struct, frozen=True, eq=False):
     transient; `join(parts)` makes of them the bytes of one write. A page of replay has at most `page_events` events
     and `page_bytes` bytes of bodies; others get their turn between two pages.
 
-    Where there is `pack`, events go deflated: `pack(payload, size)` is `part` for an event whose body of `size` bytes
-    has been deflated already. What is for one client alone, or not worth it, still goes by `part`, as it is."""
+    Where there is `pack`, events go deflated: `pack(payload, body)` is `part` for an event whose body has been deflated
+    already. What is for one client alone, or not worth it, still goes by `part`, as it is."""
 
     transport: str
     part: Callable[[bytes, str | None], bytes]
     join: Callable[[Sequence[bytes]], bytes]
     page_events: int = 256
     page_bytes: int = 65_536
-    pack: Callable[[bytes, int], bytes] | None = None
+    pack: Callable[[bytes, bytes], bytes] | None = None
 
 
 def chunk(data: bytes) -> bytes:
@@ -76,20 +80,29 @@ def _plain_item(body: bytes, _: str | None) -> bytes:
     return b"\0" + body
 
 
-def _deflated_item(payload: bytes, size: int) -> bytes:
-    return pack("!BI", 1, size) + payload
+def _deflated_item(payload: bytes, body: bytes) -> bytes:
+    return pack("!BI", 1, len(payload)) + payload + body
 
 
 def _join_items(parts: Sequence[bytes]) -> bytes:
     """Arrays within the same bound, which is one of sizes before deflating. One without anything deflated is plain."""
+    # Of each its body, and its payload where it is deflated.
+    items: list[tuple[bytes, bytes]] = []
+    for part in parts:
+        end = 5 + int.from_bytes(part[1:5]) if part[0] else 1
+        items.append((part[end:], part[5:end]))
     joined = []
-    for group in batches([int.from_bytes(part[1:5]) if part[0] else len(part) - 1 for part in parts]):
-        items = [parts[index] for index in group]
-        if any(item[0] for item in items):
-            payloads = [item[5:] if item[0] else deflate.stored(item[1:]) for item in items]
-            joined.append(frames.deflated_text(deflate.array(payloads)))
+    for group in batches([len(body) for body, _ in items]):
+        bodies = [items[index][0] for index in group]
+        payloads = [items[index][1] for index in group]
+        if not any(payloads):
+            joined.append(frames.text(array(bodies)))
+        elif len(group) < ANEW_EVENTS:
+            pairs = zip(bodies, payloads, strict=True)
+            payload = deflate.array([payload or deflate.stored(body) for body, payload in pairs])
+            joined.append(frames.deflated_text(payload))
         else:
-            joined.append(frames.text(array([item[1:] for item in items])))
+            joined.append(frames.deflated_text(deflate.deflate(array(bodies))))
     return b"".join(joined)
 
 

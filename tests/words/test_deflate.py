@@ -11,7 +11,8 @@ from websockets.frames import Frame, Opcode
 from websockets.headers import parse_extension
 
 from cidadao_rt.words import deflate, frames
-from cidadao_rt.words.deflate import InflateError, inflate, negotiate
+from cidadao_rt.words.deflate import inflate, negotiate
+from cidadao_rt.words.framing import FramingError
 
 TAIL = b"\x00\x00\xff\xff"
 MOST = 262_144
@@ -63,7 +64,7 @@ def squeeze(data: bytes, flush: int = zlib.Z_SYNC_FLUSH, bits: int = 15) -> byte
         ['permessage-deflate; client_max_window_bits="8"'],
         ['permessage-deflate; client_max_window_bits="1\\2"'],
         ["x-webkit-deflate-frame, permessage-deflate"],
-        ["x-other; a=1; b=\"c\"; d", "permessage-deflate"],
+        ['x-other; a=1; b="c"; d', "permessage-deflate"],
         [",, permessage-deflate ,,"],
         # The second offer is the one that can be met (RFC 7692 section 5.1).
         ["permessage-deflate; server_max_window_bits=9, permessage-deflate"],
@@ -123,7 +124,7 @@ def test_no_header_offers_nothing() -> None:
     assert negotiate([]) is None
 
 
-@given(st.lists(st.text("permessage-deflate; client_max_window_bits=\"\\,\t1é", max_size=80), max_size=3))
+@given(st.lists(st.text('permessage-deflate; client_max_window_bits="\\,\t1é', max_size=80), max_size=3))
 def test_any_header_has_an_answer(headers: list[str]) -> None:
     assert negotiate(headers) in (None, BOTH)
 
@@ -211,7 +212,7 @@ def test_up_to_the_bound_is_let_through(size: int) -> None:
 def test_past_the_bound_is_refused(size: int) -> None:
     sent = squeeze(bytes(size))[:-4]
     tracemalloc.start()
-    with pytest.raises(InflateError) as caught:
+    with pytest.raises(FramingError) as caught:
         inflate(sent, 1000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -222,7 +223,7 @@ def test_past_the_bound_is_refused(size: int) -> None:
 def test_the_bound_is_of_all_streams_together() -> None:
     half = squeeze(b"x" * 600, zlib.Z_FINISH)
     assert inflate(half + half + b"\x00", 1200) == b"x" * 1200
-    with pytest.raises(InflateError) as caught:
+    with pytest.raises(FramingError) as caught:
         inflate(half + half + b"\x00", 1199)
     assert caught.value.code == 1009
 
@@ -231,7 +232,7 @@ def test_streams_without_end_are_refused() -> None:
     """Each costs a decompressor and a copy of what follows it."""
     empty = squeeze(b"", zlib.Z_FINISH)
     assert inflate(empty * (deflate.STREAMS - 1) + b"\x00", 10) == b""
-    with pytest.raises(InflateError) as caught:
+    with pytest.raises(FramingError) as caught:
         inflate(empty * deflate.STREAMS + b"\x00", 10)
     assert caught.value.code == 1009
 
@@ -249,7 +250,7 @@ def test_streams_without_end_are_refused() -> None:
     ],
 )
 def test_what_is_corrupt_is_told(sent: bytes) -> None:
-    with pytest.raises(InflateError) as caught:
+    with pytest.raises(FramingError) as caught:
         inflate(sent, MOST)
     assert caught.value.code == 1007
     assert len(caught.value.reason) <= 123
@@ -257,7 +258,9 @@ def test_what_is_corrupt_is_told(sent: bytes) -> None:
 
 @given(st.binary(min_size=1, max_size=300))
 def test_any_bytes_are_data_or_an_error(sent: bytes) -> None:
+    code = None
     try:
         assert len(inflate(sent, 1000)) <= 1000
-    except InflateError as error:
-        assert error.code in (1007, 1009)
+    except FramingError as error:
+        code = error.code
+    assert code in (None, 1007, 1009)

@@ -8,9 +8,18 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from cidadao_rt.words import encodings
+from cidadao_rt.words import encodings, frames
 from cidadao_rt.words.deflate import deflate
-from cidadao_rt.words.encodings import BATCH_BYTES, POLL, SSE, WEBSOCKET, WEBSOCKET_BATCHED, Encoding, chunk
+from cidadao_rt.words.encodings import (
+    ANEW_EVENTS,
+    BATCH_BYTES,
+    POLL,
+    SSE,
+    WEBSOCKET,
+    WEBSOCKET_BATCHED,
+    Encoding,
+    chunk,
+)
 
 
 class Inflater(PerMessageDeflate):
@@ -78,7 +87,7 @@ def test_a_batch_is_filled_as_far_as_it_goes() -> None:
 def packed(encoding: Encoding, one: bytes) -> bytes:
     """An event, deflated."""
     assert encoding.pack is not None
-    return encoding.pack(deflate(one), len(one))
+    return encoding.pack(deflate(one), one)
 
 
 def test_deflated_events_and_plain_messages_share_a_connection() -> None:
@@ -87,7 +96,7 @@ def test_deflated_events_and_plain_messages_share_a_connection() -> None:
     assert compressed_frames_of(written) == [(body(0), False), (body(1), True), (body(2), False)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 70_000), st.booleans()), max_size=6))
+@given(st.lists(st.tuples(st.one_of(st.integers(0, 500), st.integers(0, 70_000)), st.booleans()), max_size=24))
 def test_arrays_of_deflated_events_keep_the_same_bound(sizes: list[tuple[int, bool]]) -> None:
     """It is of what the client gets to see: 64 KiB of what has been deflated may be megabytes."""
     encoding = encodings.websocket(batched=True, deflated=True)
@@ -106,6 +115,17 @@ def test_an_array_without_a_deflated_event_is_plain() -> None:
     assert written == WEBSOCKET_BATCHED.join([body(0), body(1)])
     mixed = encoding.join([encoding.part(body(0), None), packed(encoding, body(1))])
     assert compressed_frames_of(mixed) == [(encodings.array([body(0), body(1)]), True)]
+
+
+def test_a_long_array_is_deflated_as_a_whole() -> None:
+    """So that what its events have in common is sent once. A short one is put together of what is deflated already."""
+    encoding = encodings.websocket(batched=True, deflated=True)
+    bodies = [body(n, 300) for n in range(ANEW_EVENTS)]
+    long = encoding.join([encoding.part(bodies[0], None)] + [packed(encoding, one) for one in bodies[1:]])
+    assert long == frames.deflated_text(deflate(encodings.array(bodies)))
+    assert compressed_frames_of(long) == [(encodings.array(bodies), True)]
+    short = encoding.join([packed(encoding, one) for one in bodies[1:]])
+    assert all(deflate(one) in short for one in bodies[1:])
 
 
 def test_without_compression_nothing_is_packed_deflated() -> None:
