@@ -247,6 +247,7 @@ def test_streams_without_end_are_refused() -> None:
         squeeze(b"and then", zlib.Z_FINISH) + b"rubbish",
         squeeze(b"the tail was not taken off"),
         b"\x00\x05\x00\xfa\xffHel",
+        b"\x00\x14\x00\xeb\xffHel",  # all that is put behind it still is what it promised
     ],
 )
 def test_what_is_corrupt_is_told(sent: bytes) -> None:
