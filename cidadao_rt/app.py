@@ -24,7 +24,8 @@ from .edges.websocket import WebSocketEdge
 from .motion.drain import drain
 from .motion.gateway import Gateway
 from .motion.publishing import REQUEST_BYTES
-from .motion.watch import ROUND_SECONDS, Watch
+from .motion.watch import Watch
+from .motion.wheel import ROUND_SECONDS
 from .words.config import Config
 
 GATEWAY = web.AppKey("gateway", Gateway)
@@ -80,7 +81,8 @@ async def _timers(app: web.Application) -> AsyncIterator[None]:
     )
 
     async def look() -> None:
-        watch.round(gateway.clock())
+        while not watch.round(gateway.clock()):  # noqa: ASYNC110 - it is the turn of the loop that is waited for
+            await asyncio.sleep(0)
 
     async def tell() -> None:
         gateway.tell_metrics()

@@ -3,15 +3,14 @@
 Source: PROTOCOL 1 "Transports and paths", 6 "Token"; RFC 6455 section 4.2.
 """
 
-import msgspec
 from aiohttp import HttpVersion11, hdrs, web
 
 from ..memory.effects import error
-from ..motion.gateway import Gateway, TurnedAway
+from ..motion.gateway import Call, Gateway, TurnedAway
 from ..words import agents, deflate, encodings, envelope, frames, handshake
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import ConnectionType, Kind
-from ..words.tokens import BadToken, Principal
+from ..words.tokens import BadToken
 from .admission import Admission, TooOften, problem
 from .takeover import take_over
 from .wire import REFUSED_SECONDS, Wire, Wires
@@ -60,26 +59,29 @@ class WebSocketEdge:
             response = problem(Refusal(ErrorCode.INVALID_REQUEST, "This is a WebSocket endpoint"), status=426)
             response.headers.update(_UPGRADE)
             return response
-        principal: Principal | None = None
-        reason = ""
+        # All that is asked of the request is asked before it loses its transport.
+        call: Call | None = None
+        away: TurnedAway | BadToken | None = None
         try:
             principal = self._admission.principal(request)
+            self._admission.check_handshake(request)
+            call = self._admission.call(request, principal, kind, voice)
         except TooOften:
             return web.Response(status=429, headers={"Retry-After": "60"})
-        except BadToken as bad:
-            reason = bad.reason
+        except (TurnedAway, BadToken) as why:
+            away = why
         extensions = None
         if self._gateway.config.server.compression:
             extensions = deflate.negotiate(request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, ()))
         encoding = encodings.websocket(batched=request.query.get("batch") == "1", deflated=extensions is not None)
-        # Before anything is written, so that it sees the socket fill.
         wire = Wire(self._wires, encoding, handshake.switch(key, extensions))
+        # Before anything is written, so that the wire sees its transport fill.
         taken = take_over(request, wire)
         try:
-            if principal is None:
-                self._turn_away(wire, None, CloseCode.POLICY_VIOLATION, reason)
-            else:
-                self._open(request, wire, principal, kind, voice)
+            if call is not None:
+                away = self._open(call, wire)
+            if away is not None:
+                self._turn_away(wire, away)
             wire.begin()
         except BaseException:
             # Neither aiohttp nor anybody else would end it.
@@ -87,28 +89,27 @@ class WebSocketEdge:
             raise
         return taken
 
-    def _open(
-        self, request: web.Request, wire: Wire, principal: Principal, kind: Kind | None, voice: str | None
-    ) -> None:
-        """Open the connection and greet it, or turn it away."""
+    def _open(self, call: Call, wire: Wire) -> TurnedAway | None:
+        """Open the connection and greet it; returns why not."""
         try:
-            self._admission.check_handshake(request)
-            call = msgspec.structs.replace(self._admission.call(request, principal, kind), voice=voice)
             connection = self._gateway.open(call, wire).connection
         except TurnedAway as away:
-            self._turn_away(wire, away.refusal, away.code, away.reason)
-            return
-        if voice is not None and agents.find(voice) is None:
+            return away
+        if call.voice is not None and agents.find(call.voice) is None:
             refusal = Refusal(ErrorCode.AGENT_UNAVAILABLE, "Unknown agent", available=list(agents.AGENTS))
             self._gateway.hub.say(connection, [error(refusal)])
+        return None
 
-    def _turn_away(self, wire: Wire, refusal: Refusal | None, code: CloseCode, reason: str) -> None:
+    def _turn_away(self, wire: Wire, away: TurnedAway | BadToken) -> None:
         """Accept and at once close: a refused upgrade would reach a browser as 1006 without a reason."""
-        self._gateway.metrics.error(ErrorCode.AUTHENTICATION_REQUIRED if refusal is None else refusal.code)
-        if refusal is not None:
-            said = error(refusal)
-            wire.write(frames.text(envelope.encode(said.type, said.data, self._gateway.wall())))
-        wire.close(code, reason, REFUSED_SECONDS)
+        if isinstance(away, BadToken):
+            self._gateway.metrics.error(ErrorCode.AUTHENTICATION_REQUIRED)
+            wire.close(CloseCode.POLICY_VIOLATION, away.reason, REFUSED_SECONDS)
+            return
+        self._gateway.metrics.error(away.refusal.code)
+        said = error(away.refusal)
+        wire.write(frames.text(envelope.encode(said.type, said.data, self._gateway.wall())))
+        wire.close(away.code, away.reason, REFUSED_SECONDS)
 
 
 def _key(request: web.Request) -> str | None:

@@ -17,6 +17,7 @@ from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
 from ..memory.users import Users
+from ..memory.verified import Verified
 from ..words import envelope, events, faults, tokens, topics
 from ..words.config import Config
 from ..words.errors import CloseCode, ErrorCode, Refusal
@@ -113,6 +114,7 @@ class Gateway:
         )
         retention = Retention(buffer.events_per_topic, buffer.bytes_per_topic, buffer.age_seconds, buffer.total_bytes)
         self.log = Log(secrets.token_hex(6), retention)
+        self._verified = Verified()
         self.investigations = Investigations()
         self.users = Users(limits.messages_per_minute, limits.detached_sessions_per_user, limits.session_seconds)
         self.metrics = Metrics()
@@ -149,7 +151,13 @@ class Gateway:
 
     def verify(self, token: str | None) -> Principal:
         """Whom a token speaks for now. Raises `BadToken`."""
-        return tokens.verify(token, self.keyring, self.wall())
+        now = self.wall()
+        principal = self._verified.find(token, now) if token else None
+        if principal is None:
+            principal = tokens.verify(token, self.keyring, now)
+            if token:
+                self._verified.remember(token, principal)
+        return principal
 
     # -- opening and ending conversations -------------------------------------------------------------------------
 
@@ -358,7 +366,7 @@ class Gateway:
         return Session(f"sess_{secrets.token_hex(16)}", kind, principal, self._world, user.window, user.starts)
 
     def _prolong(self, connection: Connection, principal: Principal) -> None:
-        connection.expires_at = self.clock() + principal.expires_at - self.wall()
+        self.hub.prolong(connection, self.clock() + principal.expires_at - self.wall())
 
     # -- time -----------------------------------------------------------------------------------------------------
 
