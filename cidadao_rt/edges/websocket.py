@@ -7,8 +7,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from ..memory.effects import error
 from ..motion.gateway import Call, Gateway, TurnedAway
-from ..words import agents, envelope, frames, handshake
-from ..words.encodings import WEBSOCKET, WEBSOCKET_BATCHED
+from ..words import agents, deflate, encodings, envelope, frames, handshake
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import BadToken
@@ -71,8 +70,11 @@ class WebSocketEdge:
             return web.Response(status=429, headers={"Retry-After": "60"})
         except (TurnedAway, BadToken) as why:
             away = why
-        encoding = WEBSOCKET_BATCHED if request.query.get("batch") == "1" else WEBSOCKET
-        wire = Wire(self._wires, encoding, handshake.switch(key))
+        extensions = None
+        if self._gateway.config.server.compression:
+            extensions = deflate.negotiate(request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, ()))
+        encoding = encodings.websocket(batched=request.query.get("batch") == "1", deflated=extensions is not None)
+        wire = Wire(self._wires, encoding, handshake.switch(key, extensions))
         # Before anything is written, so that the wire sees its transport fill.
         taken = take_over(request, wire)
         try:

@@ -14,6 +14,7 @@ from ..memory.effects import error
 from ..motion.connection import Connection
 from ..motion.gateway import Gateway
 from ..words import frames, framing
+from ..words.deflate import inflate
 from ..words.encodings import Encoding
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.framing import FramingError, Reader
@@ -179,7 +180,8 @@ class Wire(asyncio.Protocol):
                 if text is not None:
                     self._receive(text, is_binary=False)
                     return
-            reader = self._reader = Reader(self._wires.most)
+            # Whoever gets deflated events may send deflated messages.
+            reader = self._reader = Reader(self._wires.most, inflate if self.encoding.pack is not None else None)
         reader.feed(data)
         if not self._is_busy:
             self._read(reader)

@@ -23,6 +23,7 @@ from .connection import NOWHERE, Answer, Connection, Outlet
 from .crowd import Crowd
 from .fanout import Fanout
 from .metrics import Metrics
+from .packing import Packing
 from .wheel import Wheel
 
 ANSWER_BYTES = 65_536
@@ -45,7 +46,8 @@ class Hub:
         self._metrics = metrics
         self._wall = wall
         self.receipts = Receipts()
-        self._fanout = Fanout(metrics, self._cursor, self.receipts)
+        self._part = Packing(self._cursor).part
+        self._fanout = Fanout(metrics, self._part, self.receipts)
         self._connections: dict[str, Connection] = {}
         self._of_user: dict[str, Crowd[Connection]] = {}
         self._of_session: dict[str, Connection] = {}
@@ -323,9 +325,7 @@ class Hub:
         connection.position = page.position
         found = self._without_overtaken(page.events) if connection.conflates else page.events
         if found:
-            connection.outlet.write(
-                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in found])
-            )
+            connection.outlet.write(encoding.join([self._part(encoding, event) for event in found]))
             self._count(found, encoding.transport)
             if self.receipts:
                 session = (connection.session.id, connection.session.sub)
