@@ -73,7 +73,7 @@ class Node:
 
     async def come_and_go(self, count: int) -> None:
         for connection in self.open(count):
-            await self.gateway.receive(connection, b'{"type":"ping","data":{}}')
+            assert self.gateway.receive(connection, b'{"type":"ping","data":{}}') is None, "a ping is waited for"
             self.gateway.left(connection)
         self.now += 301.0
         self.watch.round(self.now)
