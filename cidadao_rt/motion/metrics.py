@@ -10,7 +10,6 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from ..words.errors import ErrorCode
 from ..words.events import SERVER_TYPES
@@ -53,7 +52,7 @@ class _Durations(Collector):
         self._sum += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        names = [*(floatToGoString(bound) for bound in _BUCKETS), "+Inf"]
+        names = [*(str(bound) for bound in _BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "cidadao_ai_websocket_message_duration_seconds",
             "Seconds from a client's message to its last direct answer",
