@@ -23,7 +23,7 @@ from .wire import Opcode, WireError
 IN_FLIGHT = 64
 """Handshakes that are under way at once."""
 
-READ_BYTES = 65_536
+READ_BYTES = 16_384
 BATCH = 512
 TURN_SECONDS = 0.01
 BEHIND = 2_000_000
