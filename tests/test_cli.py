@@ -130,7 +130,7 @@ def test_an_argument_that_is_not_known_is_refused_and_not_quoted(
     error = refused(run(*arguments))
     assert (
         error
-        == "unknown argument; the command comes first (serve, token, check-config, tail, record, verify), see --help"
+        == "unknown argument; the command comes first (serve, token, check-config, tail, record, verify, bench), see --help"
     )
     assert app.configs == []
 
