@@ -21,10 +21,12 @@ from .edges.reading import ReadingEdge
 from .edges.specs import SpecsEdge
 from .edges.sse import SseEdge
 from .edges.websocket import WebSocketEdge
+from .motion.collector import Collector
 from .motion.drain import drain
 from .motion.gateway import Gateway
 from .motion.publishing import REQUEST_BYTES
-from .motion.watch import ROUND_SECONDS, Watch
+from .motion.watch import Watch
+from .motion.wheel import ROUND_SECONDS
 from .words.config import Config
 
 GATEWAY = web.AppKey("gateway", Gateway)
@@ -59,7 +61,13 @@ def build(config: Config) -> web.Application:
     app.add_routes(SpecsEdge(__version__, config.metrics.path).routes())
     app.add_routes(pages.Pages(gateway).routes())
     app.cleanup_ctx.append(_timers)
+    app.on_shutdown.append(_cut)
     return app
+
+
+async def _cut(app: web.Application) -> None:
+    # aiohttp knows nothing of the WebSockets that were taken over from it.
+    await app[EDGE].finish(0)
 
 
 async def _timers(app: web.Application) -> AsyncIterator[None]:
@@ -74,7 +82,8 @@ async def _timers(app: web.Application) -> AsyncIterator[None]:
     )
 
     async def look() -> None:
-        watch.round(gateway.clock())
+        while not watch.round(gateway.clock()):  # noqa: ASYNC110 - it is the turn of the loop that is waited for
+            await asyncio.sleep(0)
 
     async def tell() -> None:
         gateway.tell_metrics()
@@ -121,13 +130,21 @@ async def _serve(config: Config, ready: Callable[[int], None]) -> int:
         logger=logging.getLogger("aiohttp.server"),
     )
     await runner.setup()
+    collector, hub = Collector(), app[GATEWAY].hub
+
+    async def collect() -> None:
+        collector.look(hub.opened, len(hub))
+
     try:
         stop = _signals()
+        collector.start()
         await web.TCPSite(runner, server.host, server.port, backlog=BACKLOG, ssl_context=tls).start()
         port = runner.addresses[0][1]
         _log.info("ready", extra={"host": server.host, "port": port, "epoch": app[GATEWAY].log.epoch})
         ready(port)
+        collecting = asyncio.create_task(_every(HOUSEKEEPING_SECONDS, collect))
         await stop.wait()
+        collecting.cancel()
         deadline = asyncio.get_running_loop().time() + server.drain_seconds
         await drain(app[GATEWAY], server.drain_seconds)
         await app[EDGE].finish(max(0.0, deadline - asyncio.get_running_loop().time()))

@@ -107,7 +107,9 @@ class Admission:
             reason = "Too many connections at once"
             raise TurnedAway(Refusal(ErrorCode.OVERLOADED, reason), CloseCode.TRY_AGAIN_LATER, reason)
 
-    def call(self, request: web.BaseRequest, principal: Principal, kind: Kind | None = None) -> Call:
+    def call(
+        self, request: web.BaseRequest, principal: Principal, kind: Kind | None = None, voice: str | None = None
+    ) -> Call:
         """What a request wants to follow. Without `kind` its `connection_type` says, or the session it resumes.
 
         Raises `TurnedAway` for an unknown `connection_type`.
@@ -128,6 +130,7 @@ class Admission:
             explicit,
             query.get("session_id"),
             query.get("last_event_id"),
+            voice,
             events=names(query.getall("events", [])),
             investigation_ids=names(query.getall("investigation_ids", [])),
             conflate=query.get("conflate") == "1",

@@ -39,8 +39,10 @@ class TransportOutlet(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone: the connection's place is free at once, whatever its task is waiting for."""
         self._inner.connection_lost(exc)
-        if self._connection is not None:
-            self._hub.remove(self._connection)
+        # Let go of, because they refer to each other and nobody may look for cycles for a long time.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._hub.remove(connection)
 
     def pause_writing(self) -> None:
         """The transport's buffer is over its high-water mark."""

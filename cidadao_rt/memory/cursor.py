@@ -10,7 +10,7 @@ import msgspec
 _FORM = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,17})", re.ASCII)
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class Cursor(msgspec.Struct, frozen=True, gc=False):
     """A position. Offset 0 is before the first event."""
 
     epoch: str

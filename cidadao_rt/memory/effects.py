@@ -9,7 +9,7 @@ from ..words.subscription import Interest
 from ..words.tokens import Principal
 
 
-class Say(msgspec.Struct, frozen=True):
+class Say(msgspec.Struct, frozen=True, gc=False):
     """Send one transient message to this connection. `offset` becomes the envelope's `id`."""
 
     type: str
@@ -18,38 +18,38 @@ class Say(msgspec.Struct, frozen=True):
     offset: int | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """Send the state of these investigations as it is then, once the connection is at the head."""
 
     investigation_ids: list[str]
     correlation_id: str | None
 
 
-class Pong(msgspec.Struct, frozen=True):
+class Pong(msgspec.Struct, frozen=True, gc=False):
     """Send a `pong` whose `id` is the position that this connection has been written to by then."""
 
     correlation_id: str | None
 
 
-class Follow(msgspec.Struct, frozen=True):
+class Follow(msgspec.Struct, frozen=True, gc=False):
     """What the connection follows has changed; what is owed by the old interest is owed still."""
 
     interest: Interest
 
 
-class Acknowledge(msgspec.Struct, frozen=True):
+class Acknowledge(msgspec.Struct, frozen=True, gc=False):
     """The client has processed all that it was sent up to `offset`."""
 
     offset: int
 
 
-class Rewind(msgspec.Struct, frozen=True):
+class Rewind(msgspec.Struct, frozen=True, gc=False):
     """Send all that is followed past `offset` again, in order."""
 
     offset: int
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(msgspec.Struct, frozen=True, gc=False):
     """Start an investigation; `digest` tells whether a repetition asks for the same. No `agents`: the usual ones."""
 
     query: str
@@ -59,14 +59,14 @@ class Start(msgspec.Struct, frozen=True):
     correlation_id: str | None
 
 
-class Cancel(msgspec.Struct, frozen=True):
+class Cancel(msgspec.Struct, frozen=True, gc=False):
     """Cancel a running investigation."""
 
     investigation_id: str
     correlation_id: str | None
 
 
-class Chat(msgspec.Struct, frozen=True):
+class Chat(msgspec.Struct, frozen=True, gc=False):
     """Let an agent answer."""
 
     agent: str
@@ -75,13 +75,13 @@ class Chat(msgspec.Struct, frozen=True):
     correlation_id: str | None
 
 
-class Renew(msgspec.Struct, frozen=True):
+class Renew(msgspec.Struct, frozen=True, gc=False):
     """The connection now lives as long as this principal's token."""
 
     principal: Principal
 
 
-class Close(msgspec.Struct, frozen=True):
+class Close(msgspec.Struct, frozen=True, gc=False):
     """Close this connection."""
 
     code: int

@@ -20,6 +20,10 @@ SNAPSHOTS = 128
 class Following:
     """What a session of user `sub` follows; at most `most` investigations by name."""
 
+    __slots__ = (
+        "_explicit", "_interest", "_investigations", "_kind", "_most", "_session_id", "_sub", "subscription",
+    )  # fmt: skip
+
     def __init__(self, session_id: str, sub: str, kind: Kind, investigations: Investigations, most: int) -> None:
         self._session_id = session_id
         self._sub = sub

@@ -18,6 +18,9 @@ from .log import Draft
 FINDINGS = 50
 """Findings of one investigation that are remembered for chats about it; later ones are in the log alone."""
 
+_MOVING = frozenset({events.INVESTIGATION_UPDATE, events.PROGRESS_UPDATE})
+"""The types whose order matters: they tell how far an investigation has come."""
+
 
 class Investigation(msgspec.Struct):
     """What is known of one investigation. Times are seconds since 1970; `finished_at` is None while it runs.
@@ -114,7 +117,7 @@ class Investigations:
             return
         if draft.owner != found.owner:
             raise Refusal(ErrorCode.CONFLICT, "Investigation belongs to another owner")
-        if draft.type not in (events.INVESTIGATION_UPDATE, events.PROGRESS_UPDATE):
+        if draft.type not in _MOVING:
             return
         if found.finished_at is not None:
             raise Refusal(ErrorCode.CONFLICT, "Investigation has already ended", status=found.status)
@@ -132,6 +135,9 @@ class Investigations:
         if len(drafts) == 1:
             self._check_at(0, drafts[0])
             return
+        if all(draft.type not in _MOVING for draft in drafts):
+            self._check_owners(drafts)
+            return
         # The row is played on copies of the investigations that it touches.
         rehearsal = Investigations()
         for topic in {draft.topic for draft in drafts}:
@@ -141,6 +147,17 @@ class Investigations:
         for index, draft in enumerate(drafts):
             rehearsal._check_at(index, draft)
             rehearsal.apply(draft, 0.0)
+
+    def _check_owners(self, drafts: Sequence[Draft]) -> None:
+        """All that `check` asks of events which do not move their investigation: one owner each."""
+        owners: dict[str, str] = {}
+        for index, draft in enumerate(drafts):
+            owner = owners.get(draft.topic)
+            if owner is None:
+                self._check_at(index, draft)
+                owners[draft.topic] = draft.owner
+            elif owner != draft.owner:
+                raise Refusal(ErrorCode.CONFLICT, "Investigation belongs to another owner", index=index)
 
     def _check_at(self, index: int, draft: Draft) -> None:
         try:
@@ -168,8 +185,10 @@ class Investigations:
             self._put(found)
         found.updated_at = now
         data = draft.data
-        found.simulated = found.simulated or bool(data.get("simulated"))
-        found.progress, found.stages = _reached(draft, found)
+        if "simulated" in data:
+            found.simulated = found.simulated or bool(data["simulated"])
+        if draft.type in _MOVING:
+            found.progress, found.stages = _reached(draft, found)
         if draft.type == events.INVESTIGATION_UPDATE:
             self._update(found, data, now)
         elif draft.type == events.AGENT_ANALYSIS:
@@ -205,16 +224,14 @@ class Investigations:
 
 
 def _reached(draft: Draft, found: Investigation) -> tuple[int, dict[str, int]]:
-    """Progress and stages as they are after this event. Each type has fields of its own; others' names mean nothing."""
+    """Progress and stages after an event of a moving type. Each has fields of its own; others' names mean nothing."""
     data = draft.data
     if draft.type == events.INVESTIGATION_UPDATE:
         return data.get("progress", found.progress), found.stages
-    if draft.type == events.PROGRESS_UPDATE:
-        stages = data.get("stages", {})
-        return data.get("overall_progress", found.progress), {
-            stage: stages.get(stage, done) for stage, done in found.stages.items()
-        }
-    return found.progress, found.stages
+    stages = data.get("stages", {})
+    return data.get("overall_progress", found.progress), {
+        stage: stages.get(stage, done) for stage, done in found.stages.items()
+    }
 
 
 def _remove(by_owner: dict[str, dict[str, Investigation]], found: Investigation) -> None:

@@ -82,11 +82,12 @@ class Page(msgspec.Struct, frozen=True):
 class _Slice:
     """One topic's events in order, and the newest trimmed offset of each type."""
 
-    __slots__ = ("_start", "bytes", "events", "last", "offsets", "owner", "topic", "trimmed")
+    __slots__ = ("_start", "bytes", "events", "is_investigation", "last", "offsets", "owner", "topic", "trimmed")
 
     def __init__(self, topic: Topic, owner: str) -> None:
         self.topic = topic
         self.owner = owner
+        self.is_investigation = topics.investigation_id(topic) is not None
         self.offsets: list[int] = []
         self.events: list[Event] = []
         self.bytes = 0
@@ -97,10 +98,10 @@ class _Slice:
     def __len__(self) -> int:
         return len(self.events) - self._start
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event, size: int) -> None:
         self.offsets.append(event.offset)
         self.events.append(event)
-        self.bytes += len(event.body) + EVENT_OVERHEAD
+        self.bytes += size
         self.last = event.offset
 
     def oldest(self) -> Event:
@@ -193,22 +194,22 @@ class Log:
         owner = self._owners.get(slice_.owner)
         if owner is None:
             owner = self._owners[slice_.owner] = _Owner(self._topic_bytes)
-        if not slice_:
+        if not slice_.bytes:
             self._emptied.pop(topic, None)
             owner.topics.add(topic)
             heappush(self._ages, (event.at, topic))
-        slice_.append(event)
-        if topics.investigation_id(topic) is not None:
+        size = len(event.body) + EVENT_OVERHEAD
+        slice_.append(event, size)
+        if slice_.is_investigation:
             # Taken out and put back at the end: the newest are found first, without a scan.
             owner.investigations.pop(topic, None)
             owner.investigations[topic] = slice_
-        size = len(event.body) + EVENT_OVERHEAD
         owner.bytes += size
         self.bytes += size
-        owner.heaviest.grew(topic, len(owner.topics))
-        self._heaviest.grew(slice_.owner, len(self._owners))
+        owner.heaviest.grew(topic, slice_.bytes, len(owner.topics))
+        self._heaviest.grew(slice_.owner, owner.bytes, len(self._owners))
         keep = self.retention
-        while len(slice_) > keep.events_per_topic or slice_.bytes > keep.bytes_per_topic:
+        while slice_.bytes > keep.bytes_per_topic or len(slice_) > keep.events_per_topic:
             self._trim(slice_)
         while self.bytes > keep.total_bytes:
             # Whoever holds most holds something as long as anything is held.
@@ -244,7 +245,7 @@ class Log:
         owner.bytes -= size
         self.bytes -= size
         self._remember(slice_.trimmed, event)
-        if slice_.topic in owner.investigations:
+        if slice_.is_investigation:
             self._remember(owner.trimmed, event)
         if not slice_:
             self._emptied[slice_.topic] = None

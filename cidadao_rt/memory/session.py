@@ -69,6 +69,11 @@ class Turn(msgspec.Struct, frozen=True):
 class Session:
     """One conversation. Every `now` is in seconds of one clock that does not go back."""
 
+    __slots__ = (
+        "_asker", "_refused", "_resume_from", "_sent", "_starts", "_window", "_world", "detached_at", "following",
+        "id", "kind", "principal", "voice",
+    )  # fmt: skip
+
     def __init__(
         self,
         session_id: str,
@@ -86,7 +91,8 @@ class Session:
         self._world = world
         self._window = window
         self._starts = starts
-        self._refused = self._no_refusals()
+        # Most are never refused anything.
+        self._refused: SlidingWindow | None = None
         rules = world.rules
         self.following = Following(session_id, principal.sub, kind, world.investigations, rules.named_investigations)
         # Offsets: the furthest that was sent, and from where to continue if the client does not say.
@@ -117,12 +123,9 @@ class Session:
         lost = self._renew(principal)
         self.detached_at = None
         # It is a connection that is closed for its refusals, and this is a new one.
-        self._refused = self._no_refusals()
+        self._refused = None
         start = str(self._world.log.cursor(self._resume_from)) if last_event_id is None else last_event_id
         return self._continue(self._verdict(start)), lost
-
-    def _no_refusals(self) -> SlidingWindow:
-        return SlidingWindow(self._world.rules.refusals, self._world.rules.refusal_seconds)
 
     def use_up(self, now: float) -> None:
         """Count as many messages of the user as are allowed: the next is refused."""
@@ -216,6 +219,8 @@ class Session:
             retry_after=math.ceil(retry_after * 1000) / 1000,
         )
         effects: list[Effect] = [error(too_many, correlation_id)]
+        if self._refused is None:
+            self._refused = SlidingWindow(self._world.rules.refusals, self._world.rules.refusal_seconds)
         self._refused.admit(now)
         if self._refused.is_full(now):
             effects.append(Close(CloseCode.POLICY_VIOLATION, "Too many refused messages"))

@@ -12,7 +12,7 @@ REMEMBERED = 1000
 """Starts remembered per user; beyond it the oldest is forgotten, and its repetition would start anew."""
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(msgspec.Struct, frozen=True, gc=False):
     """One remembered start: `digest` is what was asked for, exactly."""
 
     at: float
@@ -26,25 +26,28 @@ class Starts:
     __slots__ = ("_by_correlation",)
 
     def __init__(self) -> None:
-        self._by_correlation: dict[str, Start] = {}
+        self._by_correlation: dict[str, Start] | None = None
 
     def find(self, correlation_id: str, now: float) -> Start | None:
         """The start that had this correlation id, if it is remembered."""
-        start = self._by_correlation.get(correlation_id)
-        return start if start is not None and now - start.at < PERIOD else None
+        start = self._by_correlation.get(correlation_id) if self._by_correlation else None
+        return start if start is not None and _is_recent(start, now) else None
 
     def remember(self, correlation_id: str, digest: bytes, investigation_id: str, now: float) -> None:
         """Remember a start at `now`."""
+        if self._by_correlation is None:
+            self._by_correlation = {}
         known = self._by_correlation
         known.pop(correlation_id, None)
         known[correlation_id] = Start(now, digest, investigation_id)
-        while len(known) > REMEMBERED or not self._is_recent(next(iter(known)), now):
+        while len(known) > REMEMBERED or not _is_recent(known[next(iter(known))], now):
             del known[next(iter(known))]
 
     def is_empty(self, now: float) -> bool:
         """Whether nothing recent is remembered."""
         known = self._by_correlation
-        return not known or not self._is_recent(next(reversed(known)), now)
+        return not known or not _is_recent(known[next(reversed(known))], now)
 
-    def _is_recent(self, correlation_id: str, now: float) -> bool:
-        return now - self._by_correlation[correlation_id].at < PERIOD
+
+def _is_recent(start: Start, now: float) -> bool:
+    return now - start.at < PERIOD

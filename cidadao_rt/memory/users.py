@@ -3,6 +3,8 @@
 Source: PROTOCOL 7 (sessions are kept 5 minutes after a disconnect), 9 "Limits".
 """
 
+from collections import OrderedDict
+
 from ..words.limits import SlidingWindow
 from .session import Session
 from .starts import Starts
@@ -13,14 +15,18 @@ MINUTE = 60.0
 class User:
     """One user's share. `sessions` holds the attached and the detached, the latter in the order of their detaching."""
 
-    __slots__ = ("chats", "detached", "sessions", "starts", "window")
+    __slots__ = ("chats", "sessions", "starts", "window")
 
     def __init__(self, messages_per_minute: int) -> None:
         self.window = SlidingWindow(messages_per_minute, MINUTE)
         self.starts = Starts()
         self.sessions: dict[str, Session] = {}
-        self.detached: dict[str, Session] = {}
         self.chats = 0
+
+    @property
+    def detached(self) -> list[Session]:
+        """The sessions without a connection, the longest detached first."""
+        return [session for session in self.sessions.values() if session.detached_at is not None]
 
     def is_idle(self, now: float) -> bool:
         """Whether forgetting this user would change no answer."""
@@ -35,6 +41,10 @@ class Users:
         self._detached_sessions = detached_sessions
         self._session_seconds = session_seconds
         self._users: dict[str, User] = {}
+        # What can be over one day, so that those who are here cost `expire` nothing: sessions in the order of their
+        # detaching, and users without a session.
+        self._detached: OrderedDict[str, Session] = OrderedDict()
+        self._absent: dict[str, User] = {}
 
     def __len__(self) -> int:
         return len(self._users)
@@ -43,7 +53,7 @@ class Users:
         """The user, remembered from now on."""
         user = self._users.get(sub)
         if user is None:
-            user = self._users[sub] = User(self._messages_per_minute)
+            user = self._users[sub] = self._absent[sub] = User(self._messages_per_minute)
         return user
 
     def session(self, sub: str, session_id: str, now: float) -> Session | None:
@@ -58,7 +68,8 @@ class Users:
         """A connection carries the session now."""
         user = self.get(session.sub)
         user.sessions[session.id] = session
-        user.detached.pop(session.id, None)
+        self._absent.pop(session.sub, None)
+        self._detached.pop(session.id, None)
         session.detached_at = None
 
     def detach(self, session: Session, now: float) -> Session | None:
@@ -70,37 +81,42 @@ class Users:
         if session.id not in user.sessions:
             return None
         session.detached_at = now
-        user.detached[session.id] = session
-        if len(user.detached) <= self._detached_sessions:
+        # Put last, of its user's and of all.
+        user.sessions[session.id] = user.sessions.pop(session.id)
+        self._detached[session.id] = session
+        self._detached.move_to_end(session.id)
+        detached = user.detached
+        if len(detached) <= self._detached_sessions:
             return None
-        oldest = next(iter(user.detached.values()))
-        self._forget(user, oldest)
-        return oldest
+        self._forget(detached[0])
+        return detached[0]
 
     def drop(self, sub: str) -> int:
         """Forget all of a user's sessions, also those that a connection carries; returns how many there were."""
         user = self._users.get(sub)
         if user is None:
             return 0
-        gone = len(user.sessions)
-        user.sessions.clear()
-        user.detached.clear()
-        return gone
+        gone = list(user.sessions.values())
+        for session in gone:
+            self._forget(session)
+        return len(gone)
 
     def expire(self, now: float) -> int:
         """Forget sessions whose time is over and users with nothing left; returns how many sessions went."""
         gone = 0
-        for sub, user in list(self._users.items()):
-            while user.detached and self._is_over(oldest := next(iter(user.detached.values())), now):
-                self._forget(user, oldest)
-                gone += 1
-            if user.is_idle(now):
-                del self._users[sub]
+        while self._detached and self._is_over(oldest := next(iter(self._detached.values())), now):
+            self._forget(oldest)
+            gone += 1
+        for sub in [sub for sub, user in self._absent.items() if user.is_idle(now)]:
+            del self._users[sub], self._absent[sub]
         return gone
 
     def _is_over(self, session: Session, now: float) -> bool:
         return session.detached_at is not None and now - session.detached_at >= self._session_seconds
 
-    @staticmethod
-    def _forget(user: User, session: Session) -> None:
-        del user.detached[session.id], user.sessions[session.id]
+    def _forget(self, session: Session) -> None:
+        user = self._users[session.sub]
+        del user.sessions[session.id]
+        self._detached.pop(session.id, None)
+        if not user.sessions:
+            self._absent[session.sub] = user

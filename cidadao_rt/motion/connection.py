@@ -1,13 +1,20 @@
 """One client's connection as the hub sees it: a session, an outlet, and either a place at the head or a position."""
 
 import asyncio
-from collections import deque
-from typing import Any, Protocol
+import sys
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from ..memory.session import Session
 from ..words.encodings import Encoding
+
+if TYPE_CHECKING:
+    from .fanout import Group, Owed
+
+
+NOWHERE = -1
+"""The `slot` of a connection that is not in the wheel."""
 
 
 class Outlet(Protocol):
@@ -59,12 +66,14 @@ class Connection:
     the beginning, `message_at` the last message, `heard_at` the last sign of life, `progress_at` the last time its full
     buffer shrank to `buffered` bytes, `expires_at` the end of its token. One that `conflates` is spared, while it is
     behind, the progress that later progress has overtaken.
+
+    There are as many of these as clients, so what most have none of is an empty tuple, which costs nothing.
     """
 
     __slots__ = (
         "address", "answer_bytes", "answers", "buffered", "closing", "conflates", "expires_at", "groups", "heard_at",
-        "id", "interest", "live", "mark", "message_at", "number", "opened_at", "outlet", "paused", "pinged_at",
-        "position", "progress_at", "queued", "session", "timers", "waiters",
+        "held", "id", "interest", "live", "message_at", "number", "opened_at", "outlet", "owed", "paused", "pinged_at",
+        "position", "progress_at", "queued", "session", "slot", "timers", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -74,19 +83,29 @@ class Connection:
         self.session = session
         self.interest = session.interest
         self.outlet = outlet
-        self.address = address
+        # Thousands may come from one proxy.
+        self.address = sys.intern(address)
         self.conflates = conflates
         self.position = 0
         self.live = self.paused = self.closing = self.queued = False
-        self.answers: deque[Answer] = deque()
+        self.answers: tuple[Answer, ...] = ()
         self.answer_bytes = 0
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: tuple[asyncio.Future[None], ...] = ()
         # What is to happen to it later; they end with it.
-        self.timers: list[asyncio.TimerHandle] = []
-        # Where the fan-out finds it again: channel and filter.
-        self.groups: list[tuple[str, Any]] = []
-        self.mark = 0
+        self.timers: tuple[asyncio.TimerHandle, ...] = ()
+        self.groups: tuple[Group, ...] = ()
+        # The fan-out's, while it writes what a turn owes.
+        self.owed: Owed | None = None
         self.expires_at = float("inf")
         self.number = 0
         self.opened_at = self.message_at = self.heard_at = self.pinged_at = self.progress_at = now
         self.buffered = 0
+        # The watch's: its bytes in the node's total when they were counted last, and its place in the wheel.
+        self.held = 0
+        self.slot = NOWHERE
+
+    def cancel_timers(self) -> None:
+        """What was to happen to it will not."""
+        for timer in self.timers:
+            timer.cancel()
+        self.timers = ()

@@ -1,7 +1,7 @@
 """The exchange: carries out what a session asks for, and answers on whatever line the message came in."""
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -77,60 +77,112 @@ class Surroundings(msgspec.Struct, frozen=True):
     wall: Callable[[], float]
 
 
+_MAY_WAIT = (Snapshot, Follow, Start, Cancel)
+
+
+class _Work:
+    """A turn under way: the effects that are left, and what is said but not sent."""
+
+    __slots__ = ("_turn", "chats", "done", "effects", "line", "said", "session")
+
+    def __init__(self, session: Session, turn: Turn, line: Line, done: Callable[[], None]) -> None:
+        self._turn = turn
+        self.session = session
+        self.effects = iter(turn.effects)
+        self.line = line
+        self.done = done
+        self.said: list[Say | Pong] = []
+        # Whether a chat goes on, which will call `done` by itself.
+        self.chats = False
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether all is sent again anyway, so that nothing is owed from before."""
+        return any(isinstance(effect, Rewind) for effect in self._turn.effects)
+
+    def tell(self) -> None:
+        """Send what is said so far."""
+        if self.said:
+            said, self.said = self.said, []
+            self.line.say(said)
+
+
 class Exchange:
     """Turns of all sessions are carried out here, each in the order of its effects."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._all = surroundings
 
-    async def carry_out(self, session: Session, turn: Turn, line: Line, done: Callable[[], None]) -> None:
-        """Carry out one turn. `done` is called when its last direct answer has been given: a chat ends later."""
-        said: list[Say | Pong] = []
-        rewinds = any(isinstance(effect, Rewind) for effect in turn.effects)
-        chats = False
-        for effect in turn.effects:
-            if isinstance(effect, Say | Pong):
-                said.append(effect)
-                continue
-            line.say(said)
-            said = []
-            if isinstance(effect, Snapshot):
-                await line.at_head()
-                said.extend(session.tell(effect.investigation_ids, effect.correlation_id))
-                continue
-            if isinstance(effect, Follow) and not rewinds:
-                # What was owed before a change must have gone out before it.
-                await line.at_head()
-            try:
-                chats |= await self._act(session, effect, line, done)
-            except Refusal as refusal:
-                said.append(error(refusal, getattr(effect, "correlation_id", None)))
-        line.say(said)
-        if not chats:
-            done()
+    def carry_out(
+        self, session: Session, turn: Turn, line: Line, done: Callable[[], None]
+    ) -> Coroutine[Any, Any, None] | None:
+        """Carry out one turn. `done` is called when its last direct answer has been given: a chat ends later.
 
-    async def _act(self, session: Session, effect: Effect, line: Line, done: Callable[[], None]) -> bool:
-        """Carry out one effect; whether it goes on and will call `done` by itself. Raises `Refusal`."""
-        connection = line.connection
+        Returns what is left where something has to be waited for, to be awaited before the session's next turn.
+        """
+        work = _Work(session, turn, line, done)
+        effect = self._run(work)
+        return None if effect is None else self._rest(work, effect)
+
+    def _run(self, work: "_Work") -> Effect | None:
+        """Carry out effects up to one that has to be waited for, which is returned; None at the end of the turn."""
+        for effect in work.effects:
+            if isinstance(effect, Say | Pong):
+                work.said.append(effect)
+                continue
+            work.tell()
+            if isinstance(effect, _MAY_WAIT):
+                return effect
+            try:
+                self._act(work, effect)
+            except Refusal as refusal:
+                work.said.append(error(refusal, getattr(effect, "correlation_id", None)))
+        work.tell()
+        if not work.chats:
+            work.done()
+        return None
+
+    async def _rest(self, work: "_Work", effect: Effect | None) -> None:
+        while effect is not None:
+            try:
+                await self._wait(work, effect)
+            except Refusal as refusal:
+                work.said.append(error(refusal, getattr(effect, "correlation_id", None)))
+            effect = self._run(work)
+
+    async def _wait(self, work: "_Work", effect: Effect) -> None:
+        """Carry out one effect of those that may wait. Raises `Refusal`."""
+        session, line = work.session, work.line
         match effect:
+            case Snapshot():
+                await line.at_head()
+                work.said.extend(session.tell(effect.investigation_ids, effect.correlation_id))
+            case Follow():
+                # What was owed before a change must have gone out before it.
+                if not work.rewinds:
+                    await line.at_head()
+                if line.connection is not None:
+                    self._all.hub.follow(line.connection, effect.interest)
             case Start():
                 await self._start(session, effect, line)
             case Cancel():
                 await self._cancel(session, effect, line)
+
+    def _act(self, work: "_Work", effect: Effect) -> None:
+        """Carry out one effect that waits for nothing. Raises `Refusal`."""
+        session, connection = work.session, work.line.connection
+        match effect:
             case Chat():
-                self._chat(session, effect, line, done)
-                return True
+                self._chat(session, effect, work.line, work.done)
+                work.chats = True
             case Acknowledge():
                 self._all.hub.receipts.acknowledge(session.id, effect.offset, self._all.wall())
-            case Follow() if connection is not None:
-                self._all.hub.follow(connection, effect.interest)
             case Rewind() if connection is not None:
                 self._all.hub.rewind(connection, effect.offset)
             case Renew() if connection is not None:
                 self._all.prolong(connection, effect.principal)
             case Close() if connection is not None:
                 self._all.hub.close(connection, CloseCode(effect.code), effect.reason)
-        return False
 
     async def _start(self, session: Session, start: Start, line: Line) -> None:
         self._refuse_while_draining()

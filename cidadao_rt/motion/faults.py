@@ -69,22 +69,21 @@ class FaultyOutlet:
 
     def begin(self, connection: Connection, faults: Faults) -> None:
         """Let these faults, instead of any before, happen from now on. What is held back still goes out in order."""
-        while connection.timers:
-            connection.timers.pop().cancel()
+        connection.cancel_timers()
         self._connection, self._faults = connection, faults
         is_slow = faults.delay[1] > 0 or faults.bytes_per_second is not None
         self._holds = bool(self._queue) or (is_slow and self.inner.encoding is not POLL)
         loop = asyncio.get_running_loop()
         if faults.close is not None:
-            connection.timers.append(loop.call_later(faults.close[1], self._close_now, faults.close[0]))
+            connection.timers += (loop.call_later(faults.close[1], self._close_now, faults.close[0]),)
         if faults.flood is not None:
-            connection.timers.append(loop.call_later(faults.flood, self._flood))
+            connection.timers += (loop.call_later(faults.flood, self._flood),)
         if self._waiting is not None:
             # What waits for a delay that holds no more waits anew, and all behind it with it.
             self._waiting.cancel()
             self._wait()
         if faults.expire is not None:
-            connection.expires_at = min(connection.expires_at, loop.time() + faults.expire)
+            self._hub.prolong(connection, min(connection.expires_at, loop.time() + faults.expire))
 
     def hold(self, size: int) -> float:
         """Seconds that an answer of `size` bytes is to wait."""

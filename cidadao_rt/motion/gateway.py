@@ -7,7 +7,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from ..memory.investigations import Investigations
 from ..memory.log import Log, Retention
 from ..memory.session import Rules, Session, Verdict, World
 from ..memory.users import Users
+from ..memory.verified import Verified
 from ..words import envelope, events, faults, tokens, topics
 from ..words.config import Config
 from ..words.errors import CloseCode, ErrorCode, Refusal
@@ -112,6 +114,7 @@ class Gateway:
         )
         retention = Retention(buffer.events_per_topic, buffer.bytes_per_topic, buffer.age_seconds, buffer.total_bytes)
         self.log = Log(secrets.token_hex(6), retention)
+        self._verified = Verified()
         self.investigations = Investigations()
         self.users = Users(limits.messages_per_minute, limits.detached_sessions_per_user, limits.session_seconds)
         self.metrics = Metrics()
@@ -148,7 +151,13 @@ class Gateway:
 
     def verify(self, token: str | None) -> Principal:
         """Whom a token speaks for now. Raises `BadToken`."""
-        return tokens.verify(token, self.keyring, self.wall())
+        now = self.wall()
+        principal = self._verified.find(token, now) if token else None
+        if principal is None:
+            principal = tokens.verify(token, self.keyring, now)
+            if token:
+                self._verified.remember(token, principal)
+        return principal
 
     # -- opening and ending conversations -------------------------------------------------------------------------
 
@@ -291,8 +300,14 @@ class Gateway:
 
     # -- conversing -----------------------------------------------------------------------------------------------
 
-    async def receive(self, connection: Connection, frame: bytes, *, binary: bool = False) -> None:
-        """Carry out one message of a client. Waits while the client leaves too many answers unread."""
+    def receive(
+        self, connection: Connection, frame: bytes, *, binary: bool = False
+    ) -> Coroutine[Any, Any, None] | None:
+        """Carry out one message of a client.
+
+        Returns what is left where something has to be waited for, or the client leaves too many answers unread; to be
+        awaited before its next message.
+        """
         began = connection.message_at = connection.heard_at = self.clock()
         session = connection.session
         turn = session.receive(frame, self.hub.position(connection), began, binary=binary)
@@ -301,7 +316,14 @@ class Gateway:
             told = {"connection_id": connection.id, "type": turn.type, "correlation_id": turn.correlation_id}
             _log.debug("message received", extra=told)
         line = ConnectionLine(self.hub, connection)
-        await self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
+        rest = self._exchange.carry_out(session, turn, line, lambda: self.metrics.answered(self.clock() - began))
+        if rest is None and not self.hub.is_full(connection):
+            return None
+        return self._rest(connection, rest)
+
+    async def _rest(self, connection: Connection, rest: Coroutine[Any, Any, None] | None) -> None:
+        if rest is not None:
+            await rest
         await self.hub.room(connection)
 
     async def command(self, principal: Principal, session_id: str | None, body: bytes) -> list[bytes]:
@@ -330,7 +352,9 @@ class Gateway:
             self.metrics.answered(self.clock() - began)
             ended.set()
 
-        await self._exchange.carry_out(passing, turn, line, done)
+        rest = self._exchange.carry_out(passing, turn, line, done)
+        if rest is not None:
+            await rest
         if session is None:
             await ended.wait()
         return line.replies
@@ -342,7 +366,7 @@ class Gateway:
         return Session(f"sess_{secrets.token_hex(16)}", kind, principal, self._world, user.window, user.starts)
 
     def _prolong(self, connection: Connection, principal: Principal) -> None:
-        connection.expires_at = self.clock() + principal.expires_at - self.wall()
+        self.hub.prolong(connection, self.clock() + principal.expires_at - self.wall())
 
     # -- time -----------------------------------------------------------------------------------------------------
 

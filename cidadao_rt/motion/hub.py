@@ -7,7 +7,7 @@ Nothing is queued for it but its direct answers, and past 64 KiB of those it is 
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from ..memory.effects import Pong, Say
@@ -18,9 +18,12 @@ from ..words.errors import CloseCode
 from ..words.events import PROGRESS_UPDATE
 from ..words.subscription import Interest
 from ..words.topics import Topic
-from .connection import Answer, Connection, Outlet
+from . import crowd
+from .connection import NOWHERE, Answer, Connection, Outlet
+from .crowd import Crowd
 from .fanout import Fanout
 from .metrics import Metrics
+from .wheel import Wheel
 
 ANSWER_BYTES = 65_536
 """Bytes of answers that wait for a full socket; past it the client is not read from until they are written."""
@@ -44,10 +47,14 @@ class Hub:
         self.receipts = Receipts()
         self._fanout = Fanout(metrics, self._cursor, self.receipts)
         self._connections: dict[str, Connection] = {}
-        self._of_user: dict[str, dict[str, Connection]] = {}
+        self._of_user: dict[str, Crowd[Connection]] = {}
         self._of_session: dict[str, Connection] = {}
         self._of_address: Counter[str] = Counter()
         self._opened = 0
+        # For the watch: when to look at whom, who is paused, and the bytes of all when they were counted last.
+        self.wheel = Wheel()
+        self.reluctant: OrderedDict[Connection, None] = OrderedDict()
+        self.held = 0
         self._behind: deque[Connection] = deque()
         self._pumping = False
         self.deliver = self._fanout.deliver
@@ -61,6 +68,19 @@ class Hub:
         return iter(list(self._connections.values()))
 
     @property
+    def opened(self) -> int:
+        """How many connections there have been."""
+        return self._opened
+
+    def ids(self) -> list[str]:
+        """The ids of all connections, in the order in which they opened."""
+        return list(self._connections)
+
+    def get(self, id_: str) -> Connection | None:
+        """The connection of this id, if it is open."""
+        return self._connections.get(id_)
+
+    @property
     def behind(self) -> int:
         """Connections that wait for a page of the log."""
         return len(self._behind)
@@ -71,7 +91,7 @@ class Hub:
 
     def connections_of(self, sub: str) -> list[Connection]:
         """A user's connections, the oldest first."""
-        return list(self._of_user.get(sub, {}).values())
+        return list(self._of_user.get(sub, ()))
 
     def of_session(self, session_id: str) -> Connection | None:
         """The connection that carries a session now."""
@@ -86,10 +106,12 @@ class Hub:
         self._opened += 1
         connection.number = self._opened
         self._connections[connection.id] = connection
-        self._of_user.setdefault(connection.session.sub, {})[connection.id] = connection
+        sub = connection.session.sub
+        self._of_user[sub] = crowd.joined(self._of_user.get(sub, ()), connection)
         self._of_session[connection.session.id] = connection
         self._of_address[connection.address] += 1
         self._metrics.opened(connection.outlet.encoding.transport)
+        self.wheel.put(connection)
         connection.position = position
         connection.outlet.attach(connection)
         self.say(connection, greeting)
@@ -104,13 +126,16 @@ class Hub:
             connection.live = False
             self._fanout.leave(connection)
         connection.closing = True
-        while connection.timers:
-            connection.timers.pop().cancel()
+        connection.cancel_timers()
+        self.wheel.remove(connection)
+        self.reluctant.pop(connection, None)
+        self.held -= connection.held
+        connection.held = 0
         self._notice(connection)
-        of_user = self._of_user[connection.session.sub]
-        del of_user[connection.id]
-        if not of_user:
-            del self._of_user[connection.session.sub]
+        sub = connection.session.sub
+        self._of_user[sub] = crowd.left(self._of_user[sub], connection)
+        if not self._of_user[sub]:
+            del self._of_user[sub]
         if self._of_session.get(connection.session.id) is connection:
             del self._of_session[connection.session.id]
         self._of_address[connection.address] -= 1
@@ -132,6 +157,12 @@ class Hub:
             extra={"connection_id": connection.id, "code": int(code), "reason": reason},
         )
 
+    def prolong(self, connection: Connection, expires_at: float) -> None:
+        """The connection ends at `expires_at` and no other time, which may be sooner than before."""
+        connection.expires_at = expires_at
+        if connection.slot != NOWHERE:
+            self.wheel.put(connection)
+
     # -- delivery -------------------------------------------------------------------------------------------------
 
     def position(self, connection: Connection) -> int:
@@ -147,7 +178,7 @@ class Hub:
         answers = [self._answer(message) for message in messages]
         if connection.closing or not answers:
             return
-        connection.answers.extend(answers)
+        connection.answers += tuple(answers)
         connection.answer_bytes += sum(len(answer.body or b"") + ANSWER_OVERHEAD for answer in answers)
         if not connection.paused:
             self._fanout.flush()
@@ -203,18 +234,26 @@ class Hub:
         connection.paused = True
         connection.progress_at = asyncio.get_running_loop().time()
         connection.buffered = connection.outlet.buffered()
+        if not connection.closing:
+            self.reluctant[connection] = None
         self._fall_behind(connection)
 
     def resumed(self, connection: Connection) -> None:
         """The outlet's buffer has drained."""
         connection.paused = False
+        self.reluctant.pop(connection, None)
         if not connection.closing:
             self._advance(connection)
 
     async def room(self, connection: Connection) -> None:
         """Wait while more than `ANSWER_BYTES` of answers are unwritten: who does not read is not read from."""
-        while connection.answer_bytes > ANSWER_BYTES and not connection.closing:
+        while self.is_full(connection):
             await self._change(connection)
+
+    @staticmethod
+    def is_full(connection: Connection) -> bool:
+        """Whether it is to be read from no further before its answers are written."""
+        return connection.answer_bytes > ANSWER_BYTES and not connection.closing
 
     async def caught_up(self, connection: Connection) -> None:
         """Wait until the connection is at the head, so that a snapshot is not followed by what came before it."""
@@ -223,14 +262,14 @@ class Hub:
 
     async def _change(self, connection: Connection) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        connection.waiters.append(waiter)
+        connection.waiters += (waiter,)
         await waiter
 
     def _notice(self, connection: Connection) -> None:
         for waiter in connection.waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        connection.waiters.clear()
+        connection.waiters = ()
 
     def _fall_behind(self, connection: Connection) -> None:
         if connection.live:
@@ -331,8 +370,7 @@ class Hub:
     def _write_answers(self, connection: Connection) -> None:
         encoding = connection.outlet.encoding
         here = self._cursor(self.position(connection))
-        answers = list(connection.answers)
-        connection.answers.clear()
+        answers, connection.answers = connection.answers, ()
         connection.answer_bytes = 0
         parts = []
         for answer in answers:
@@ -347,7 +385,7 @@ class Hub:
         self._notice(connection)
 
     def _cursor(self, offset: int) -> str:
-        return str(self._log.cursor(offset))
+        return f"{self._log.epoch}-{offset}"
 
     def _count(self, events: list[Event], transport: str) -> None:
         for type_, count in Counter(event.type for event in events).items():

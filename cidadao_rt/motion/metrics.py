@@ -3,7 +3,11 @@
 Source: the API document, "Métricas WebSocket"; PROTOCOL 11 "Metrics".
 """
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from ..words.errors import ErrorCode
 from ..words.events import SERVER_TYPES
@@ -11,6 +15,27 @@ from ..words.messages import CLIENT_TYPES
 
 _KNOWN = SERVER_TYPES | CLIENT_TYPES
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class _Messages(Collector):
+    """Messages by (direction, type, transport), added up in a plain dict.
+
+    A message sent to a thousand clients is counted once, but a message to each of a thousand topics is counted a
+    thousand times, and the library's own counter costs more than such a message does.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str, str], int] = {}
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "cidadao_ai_websocket_messages",
+            "Messages received (in) and sent (out)",
+            labels=["direction", "type", "transport"],
+        )
+        for labels, count in self.counts.items():
+            family.add_metric(labels, count)
+        yield family
 
 
 class Metrics:
@@ -21,12 +46,8 @@ class Metrics:
         self._connections = Gauge(
             "cidadao_ai_websocket_connections_active", "Open connections", ["transport"], registry=self.registry
         )
-        self._messages = Counter(
-            "cidadao_ai_websocket_messages_total",
-            "Messages received (in) and sent (out)",
-            ["direction", "type", "transport"],
-            registry=self.registry,
-        )
+        self._messages = _Messages()
+        self.registry.register(self._messages)
         self._errors = Counter(
             "cidadao_ai_websocket_errors_total", "Errors answered, by code", ["code"], registry=self.registry
         )
@@ -36,8 +57,6 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        # Children are looked up once: `labels()` costs more than counting does.
-        self._cache: dict[tuple[str, str, str], Counter] = {}
         for code in ErrorCode:
             self._errors.labels(code.value)
         self.response_time = 0.0
@@ -53,11 +72,11 @@ class Metrics:
 
     def received(self, type_: str, transport: str) -> None:
         """A client's message came in."""
-        self._message("in", type_, transport).inc()
+        self._count("in", type_, transport, 1)
 
     def sent(self, type_: str, transport: str, count: int = 1) -> None:
         """A message went out to `count` connections."""
-        self._message("out", type_, transport).inc(count)
+        self._count("out", type_, transport, count)
 
     def error(self, code: str) -> None:
         """An error was answered, or a connection refused for it."""
@@ -69,11 +88,7 @@ class Metrics:
         # An exponential mean over about the last 20 messages, for `metrics_update`.
         self.response_time += (seconds - self.response_time) / 20
 
-    def _message(self, direction: str, type_: str, transport: str) -> Counter:
-        if type_ not in _KNOWN:
-            type_ = "other"
-        key = (direction, type_, transport)
-        child = self._cache.get(key)
-        if child is None:
-            child = self._cache[key] = self._messages.labels(*key)
-        return child
+    def _count(self, direction: str, type_: str, transport: str, count: int) -> None:
+        counts = self._messages.counts
+        key = (direction, type_ if type_ in _KNOWN else "other", transport)
+        counts[key] = counts.get(key, 0) + count

@@ -35,6 +35,9 @@ KEY_IDS = 1_000_000
 
 KEY_LENGTH = 255
 
+_GROWTH = 6
+"""JSON written anew is not longer than this many times what was read: a number such as `1e15` grows most."""
+
 
 class _Done(msgspec.Struct, frozen=True):
     at: float
@@ -99,14 +102,15 @@ class Publishing:
             raise Refusal(ErrorCode.INVALID_REQUEST, f"A request has 1 to {limit} events", limit=limit)
         owners: dict[str, str] = {}
         drafts: list[Draft] = []
+        may_be_too_large = len(body) * _GROWTH > EVENT_BYTES
         for index, one in enumerate(asked):
             try:
-                drafts.append(self._draft(one, owners, publisher))
+                drafts.append(self._draft(one, owners, publisher, may_be_too_large))
             except Refusal as refusal:
                 raise Refusal(refusal.code, refusal.message, **refusal.details, index=index) from None
         return drafts
 
-    def _draft(self, asked: Any, owners: dict[str, str], publisher: str) -> Draft:
+    def _draft(self, asked: Any, owners: dict[str, str], publisher: str, may_be_too_large: bool) -> Draft:
         """One event; `owners` remembers those of investigations that begin in this very request."""
         publication = messages.convert(asked, Publication)
         check_type(publication.type, of_investigation=publication.to.investigation_id is not None)
@@ -120,7 +124,7 @@ class Publishing:
         if investigation_id is not None:
             # Ours wins, whatever the data says: nobody may publish in the name of another investigation.
             data = {**data, "investigation_id": investigation_id}
-        if len(orjson.dumps(data)) > EVENT_BYTES:
+        if may_be_too_large and len(orjson.dumps(data)) > EVENT_BYTES:
             raise Refusal(ErrorCode.MESSAGE_TOO_LARGE, f"Event is larger than {EVENT_BYTES} bytes", limit=EVENT_BYTES)
         receipt_for = publisher if publication.receipt else None
         return Draft(topic, owner, publication.type, data, publication.correlation_id, receipt_for)

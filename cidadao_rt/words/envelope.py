@@ -4,6 +4,7 @@ Source: the API document, "Formato de Mensagens"; PROTOCOL 2 "Envelope".
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,7 +28,13 @@ def timestamp(now: float) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, for `now` in seconds since 1970."""
     # In whole milliseconds first: a float's own fraction would be cut here and rounded there.
     seconds, milliseconds = divmod(round(now * 1000), 1000)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds:03d}Z"
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    # Made once a second: nearly every message is of the present one.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def encode(

@@ -1,12 +1,13 @@
 """Limits as arithmetic: every method takes `now`, in seconds of any one clock that does not go back."""
 
-from collections import deque
+from array import array
+from bisect import bisect_right
 
 
 class SlidingWindow:
     """At most `limit` admissions within any `period` seconds. What is refused does not count.
 
-    Holds one float per admission, so at most `limit` of them.
+    Holds 8 bytes per admission, so at most `limit` times as many; nothing before the first.
     """
 
     __slots__ = ("_times", "limit", "period")
@@ -14,17 +15,19 @@ class SlidingWindow:
     def __init__(self, limit: int, period: float) -> None:
         self.limit = limit
         self.period = period
-        self._times: deque[float] = deque()
+        self._times: array[float] | None = None
 
     def admit(self, now: float, count: int = 1) -> float | None:
         """None if all `count` (at most the limit) are admitted, else the seconds (above 0) until they can be."""
-        times = self._times
         horizon = now - self.period
-        while times and times[0] <= horizon:
-            times.popleft()
+        times = self._times
+        if times is None:
+            times = self._times = array("d")
+        elif times and times[0] <= horizon:
+            del times[: bisect_right(times, horizon)]
         excess = len(times) + count - self.limit
         if excess <= 0:
-            times.extend([now] * count)
+            times.extend((now,) * count)
             return None
         return times[excess - 1] - horizon
 
@@ -35,7 +38,8 @@ class SlidingWindow:
 
     def is_full(self, now: float) -> bool:
         """Whether the next admission would be refused."""
-        return len(self._times) >= self.limit and self._times[0] > now - self.period
+        times = self._times
+        return times is not None and len(times) >= self.limit and times[0] > now - self.period
 
     def is_empty(self, now: float) -> bool:
         """Whether nothing admitted is remembered any more, so that the window may be forgotten."""

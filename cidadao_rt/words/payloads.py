@@ -21,6 +21,7 @@ EVENT_BYTES = 65_536
 """Bytes of one published event as JSON."""
 
 _CUSTOM = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_OURS = events.SERVER_TYPES | CLIENT_TYPES
 
 
 class InvestigationUpdate(Struct, frozen=True):
@@ -111,7 +112,7 @@ class Disconnection(Struct, frozen=True):
 
 def check_type(type_: str, *, of_investigation: bool) -> None:
     """Refuse a type that is ours alone, or that tells of an investigation but is sent to somebody. Raises `Refusal`."""
-    if type_ not in PAYLOADS and (type_ in events.SERVER_TYPES | CLIENT_TYPES or _CUSTOM.fullmatch(type_) is None):
+    if type_ not in PAYLOADS and (type_ in _OURS or _CUSTOM.fullmatch(type_) is None):
         raise Refusal.field("type", "Invalid field: type cannot be published", required=True)
     if type_ in events.STATE_TYPES and not of_investigation:
         raise Refusal.field("to", f"Invalid field: to must name an investigation for {type_}", required=True)

@@ -14,6 +14,9 @@ from . import events, topics
 from .topics import Topic
 from .typesets import EVERYTHING, NOTHING, TypeSet, only
 
+NO_TOPICS: frozenset[Topic] = frozenset()
+"""One for all: an empty set is 216 bytes too."""
+
 
 class ConnectionType(StrEnum):
     """What `connection_established` calls the connection; the last comes from the path alone."""
@@ -31,7 +34,7 @@ REQUESTABLE = frozenset(
 """The values of `?connection_type=`."""
 
 
-class Kind(msgspec.Struct, frozen=True):
+class Kind(msgspec.Struct, frozen=True, gc=False):
     """The kind of a connection: its type, and the one investigation that `/ws/investigations/{id}` is bound to."""
 
     type: ConnectionType
@@ -43,14 +46,14 @@ class Kind(msgspec.Struct, frozen=True):
         return only(events.NOTIFICATION) if self.type is ConnectionType.NOTIFICATIONS else EVERYTHING
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     """One investigation named apart; `mine` says whether "all own" would cover it too."""
 
     types: TypeSet
     mine: bool
 
 
-class Interest(msgspec.Struct, frozen=True):
+class Interest(msgspec.Struct, frozen=True, gc=False):
     """A subscription resolved to topics: what the log and the hub match events against.
 
     `own` holds for the investigation topics whose owner is `owner`, except those in `skip`.
@@ -75,7 +78,7 @@ class Interest(msgspec.Struct, frozen=True):
         return is_own and type_ in self.own
 
 
-class Subscription(msgspec.Struct, frozen=True):
+class Subscription(msgspec.Struct, frozen=True, gc=False):
     """What is followed, as a value: every change makes a new one."""
 
     own: TypeSet = NOTHING
@@ -134,7 +137,7 @@ class Subscription(msgspec.Struct, frozen=True):
             followed[topics.user(sub)] = outside
             followed[topics.EVERYONE] = outside
         skip = frozenset(topics.investigation(key) for key, named in self.named.items() if named.mine)
-        return Interest(sub, self.own, skip, followed)
+        return Interest(sub, self.own, skip or NO_TOPICS, followed)
 
     def _tidy(self) -> "Subscription":
         """Drop what says nothing: a foreign one with no types, one of mine that equals what holds for all of mine."""
@@ -143,12 +146,12 @@ class Subscription(msgspec.Struct, frozen=True):
         )
 
 
-_OWN_BY_DEFAULT = {
-    ConnectionType.GENERAL: EVERYTHING,
-    ConnectionType.INVESTIGATION: only(*events.STATE_TYPES, events.NOTIFICATION),
-    ConnectionType.ANALYSIS: only(events.AGENT_ANALYSIS),
-    ConnectionType.NOTIFICATIONS: only(events.NOTIFICATION),
-    ConnectionType.CHAT: only(events.NOTIFICATION),
+_BY_DEFAULT = {
+    ConnectionType.GENERAL: Subscription(EVERYTHING),
+    ConnectionType.INVESTIGATION: Subscription(only(*events.STATE_TYPES, events.NOTIFICATION)),
+    ConnectionType.ANALYSIS: Subscription(only(events.AGENT_ANALYSIS)),
+    ConnectionType.NOTIFICATIONS: Subscription(only(events.NOTIFICATION)),
+    ConnectionType.CHAT: Subscription(only(events.NOTIFICATION)),
 }
 
 
@@ -160,4 +163,4 @@ def default(kind: Kind, mine: bool = False) -> Subscription:
     if kind.investigation_id is not None:
         # "Apenas da investigação especificada": every event of it, and none of the node's metrics.
         return Subscription().add([(kind.investigation_id, mine)], EVERYTHING - only(events.METRICS_UPDATE))
-    return Subscription(_OWN_BY_DEFAULT[kind.type])
+    return _BY_DEFAULT[kind.type]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 
-class TypeSet(msgspec.Struct, frozen=True):
+class TypeSet(msgspec.Struct, frozen=True, gc=False):
     """The types named, or with `inverted` all types but those. Closed under union and difference."""
 
     names: frozenset[str] = frozenset()

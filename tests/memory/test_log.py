@@ -379,7 +379,7 @@ def test_the_heaviest_is_always_known(changes: list[tuple[str, int]]) -> None:
         grew = size > sizes.get(name, 0)
         sizes[name] = size
         if grew:
-            heaviest.grew(name, len(sizes))
+            heaviest.grew(name, sizes[name], len(sizes))
         top = heaviest.top()
         most = max(sizes.values())
         assert (sizes[top] if top is not None else 0) == most
