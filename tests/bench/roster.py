@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from getpass import getuser
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -14,7 +14,8 @@ from urllib.request import Request, urlopen
 from install import SERVERS, Cache
 from workloads import Workload
 
-from cidadao_rt.bench.target import ApiPublisher, PathPublisher, Target, WebSocketPublisher
+from cidadao_rt.bench.target import ApiPublisher, PathPublisher, Published, Publisher, Target
+from cidadao_rt.bench.wire import frame
 from cidadao_rt.words.tokens import mint
 
 HOST = "127.0.0.1"
@@ -38,7 +39,7 @@ class Peer:
     `launch` gets the cache, a port and a folder for its files; it raises `Unavailable` where the peer cannot be
     installed. `target` is how the generator speaks to it under a workload, and `prepare` makes what that needs, before
     the first connection. `workloads`: the only ones it can run (empty:
-    all but E10 and those of publishing). `forks`: the work is done in children of the process.
+    all but those of `without`). `ready` sees to what has to be installed, and raises the same.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Peer:
     prepare: Callable[[int, Workload], None] = lambda _port, _workload: None
     workloads: frozenset[str] = field(default_factory=frozenset)
     without: frozenset[str] = frozenset({"E10", "publish", "publish100"})
-    forks: bool = False
+    ready: Callable[[Cache], object] = lambda _: None
 
     def runs(self, workload: str) -> bool:
         """Whether the workload is one for this peer."""
@@ -104,16 +105,35 @@ def _nchan_target(port: int, workload: Workload) -> Target:
 # --- Socket.IO: Engine.IO's and Socket.IO's packet types stand before the JSON
 
 
+_SOCKETIO = "/socket.io/?EIO=4&transport=websocket&t={:04d}".format
+_NOBODY = 9999
+
+
+@dataclass(slots=True)
+class SocketIoPublisher:
+    """An event `pub` for each, on a connection that joins the namespace with its first packet."""
+
+    connections: int = 1
+    batch: int = 1
+    path: str | None = _SOCKETIO(_NOBODY)
+    _joined: bool = False
+
+    def request(self, events: Sequence[Published]) -> bytes:
+        """See `Publisher`."""
+        packets = [b"" if self._joined else frame(b"40")]
+        self._joined = True
+        packets += [frame(b'42["pub","%04d",%s]' % event) for event in events]
+        return b"".join(packets)
+
+
 def _socketio_target(port: int, workload: Workload) -> Target:
-    path = "/socket.io/?EIO=4&transport=websocket&t={:04d}"
     return Target(
         HOST,
         port,
-        path=lambda number: path.format(number % workload.topics),
+        path=lambda number: _SOCKETIO(number % workload.topics),
         first=lambda _: b"40",
-        greeting=b'40{"sid":',
         ping=lambda stamp: b'42["echo",{"t":"' + stamp + b'"}]',
-        publisher=WebSocketPublisher(path.format(9999), b'42["pub","{topic}",{payload}]'),
+        publisher=SocketIoPublisher(),
     )
 
 
@@ -121,9 +141,7 @@ def _socketio_target(port: int, workload: Workload) -> Target:
 
 
 def _token(sub: str, *, roles: Sequence[str] = (), investigations: Sequence[str] = ()) -> str:
-    return mint(
-        SECRET, sub=sub, issued_at=time.time(), ttl=TOKEN_SECONDS, roles=roles, investigations=investigations
-    )
+    return mint(SECRET, sub=sub, issued_at=time.time(), ttl=TOKEN_SECONDS, roles=roles, investigations=investigations)
 
 
 def _investigation(topic: int) -> str:
@@ -177,21 +195,31 @@ def _subscribing(workload: Workload) -> Callable[[int], bytes]:
     return first
 
 
-def _gateway_target(batch: int) -> Callable[[int, Workload], Target]:
-    def target(port: int, workload: Workload) -> Target:
-        publishers = [_token(f"publisher-{number}", roles=["service"]) for number in range(PUBLISHERS)]
-        follows = workload.kind == "fan"
-        return Target(
-            HOST,
-            port,
-            path=_with_token(workload),
-            **({"first": _subscribing(workload), "greeting": b'"denied":[]'} if follows else {"greeting": _WELCOME}),
-            ping=lambda stamp: b'{"type":"ping","data":{},"correlation_id":"' + stamp + b'"}',
-            ping_marker=b'"correlation_id":"',
-            publisher=ApiPublisher(publishers, _investigation, owner=OWNER, batch=batch, connections=1),
-        )
+def _gateway_publisher(workload: Workload) -> Publisher:
+    """Lists where events are outstanding, since that is what the API offers; else a POST for each."""
+    tokens = [_token(f"publisher-{number}", roles=["service"]) for number in range(PUBLISHERS)]
+    lists = workload.lists and workload.outstanding > 1
+    connections = 1 if lists or workload.outstanding == 1 else 64 if workload.topics > 100 else 16
+    batch = workload.outstanding if lists else 1
+    return ApiPublisher(tokens, _investigation, owner=OWNER, batch=batch, connections=connections)
 
-    return target
+
+def _gateway_target(port: int, workload: Workload) -> Target:
+    follows = workload.kind == "fan"
+    return Target(
+        HOST,
+        port,
+        path=_with_token(workload),
+        first=_subscribing(workload) if follows else lambda _: b"",
+        greeting=_WELCOME,
+        ping=lambda stamp: b'{"type":"ping","data":{},"correlation_id":"' + stamp + b'"}',
+        ping_marker=b'"correlation_id":"',
+        publisher=_gateway_publisher(workload),
+    )
+
+
+def _gateway_single_target(port: int, workload: Workload) -> Target:
+    return _gateway_target(port, replace(workload, lists=False))
 
 
 def _checked_target(port: int, workload: Workload) -> Target:
@@ -204,21 +232,31 @@ _PUBLISHING = frozenset({"publish", "publish100"})
 PEERS = {
     one.name: one
     for one in (
-        Peer("floor", "C, one `send` per delivery", _floor(), _plain, without=_PUBLISHING),
-        Peer("floor-batched", "C, one `send` per connection and turn", _floor("batched"), _plain, without=_PUBLISHING),
-        Peer("gateway", "cidadao_rt", _gateway, _gateway_target(100), _prepare_gateway, without=frozenset()),
-        Peer("gateway-single", "cidadao_rt, one POST per event", _gateway, _gateway_target(1), _prepare_gateway, _FAN),
-        Peer("uws", "uWebSockets (socketify)", _python("uws.py"), _plain),
-        Peer("nchan", "Nchan", _nchan, _nchan_target, forks=True),
-        Peer("ws", "Node ws", _node, _plain),
-        Peer("websockets", "websockets `broadcast()`", _python("websockets_server.py"), _plain),
-        Peer("starlette", "Starlette on uvicorn", _python("starlette_server.py"), _plain),
+        Peer("floor", "C, one `send` per delivery", _floor(), _plain, without=_PUBLISHING, ready=Cache.floor),
+        Peer(
+            "floor-batched",
+            "C, one `send` per connection and turn",
+            _floor("batched"),
+            _plain,
+            without=_PUBLISHING,
+            ready=Cache.floor,
+        ),
+        Peer("gateway", "cidadao_rt", _gateway, _gateway_target, _prepare_gateway, without=frozenset()),
+        Peer(
+            "gateway-single", "cidadao_rt, one POST per event", _gateway, _gateway_single_target, _prepare_gateway, _FAN
+        ),
+        Peer("uws", "uWebSockets (socketify)", _python("uws.py"), _plain, ready=Cache.python),
+        Peer("nchan", "Nchan", _nchan, _nchan_target, ready=Cache.nchan),
+        Peer("ws", "Node ws", _node, _plain, ready=Cache.node),
+        Peer("websockets", "websockets `broadcast()`", _python("websockets_server.py"), _plain, ready=Cache.python),
+        Peer("starlette", "Starlette on uvicorn", _python("starlette_server.py"), _plain, ready=Cache.python),
         Peer(
             "socketio",
             "python-socketio",
             _python("socketio_server.py"),
             _socketio_target,
             without=frozenset({"E10", "publish100"}),
+            ready=Cache.python,
         ),
         Peer("aiohttp", "bare aiohttp", _own_python("aiohttp_server.py"), _plain),
         Peer(

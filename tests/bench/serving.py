@@ -1,7 +1,6 @@
 """A server that runs for one measurement: started on its core, waited for, watched and ended."""
 
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -21,23 +20,16 @@ STOP_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where it listens, and the processes whose time and memory are its own."""
+    """Where it listens, and its process; what descends from that is its too."""
 
     port: int
-    pids: tuple[int, ...]
+    pid: int
 
 
 def cores() -> tuple[int, int] | None:
     """The core of the servers and that of the generator; None where there are not two."""
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else None
-
-
-def lift_file_limit() -> int:
-    """Allow as many open files as the system lets us, children too; returns how many."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most
 
 
 @contextmanager
@@ -61,8 +53,7 @@ def serving(peer: Peer, cache: Cache, core: int | None) -> Iterator[Server]:
             )
         try:
             _wait(process, port, folder / "output")
-            children = _children(process.pid) if peer.forks else []
-            yield Server(port, tuple(children or [process.pid]))
+            yield Server(port, process.pid)
         finally:
             _stop(process)
 
@@ -83,12 +74,6 @@ def _wait(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
             return
         time.sleep(0.05)
     raise Unavailable(f"did not listen within {START_SECONDS:.0f} s")
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

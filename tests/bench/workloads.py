@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 class Workload:
     """One kind of load.
 
-    `kind`: "fan" (events published and delivered), "idle" (connections opened and held: handshakes and memory), "echo"
-    (each connection sends what comes back) or "publish" (events without subscribers). A fan-out keeps `outstanding`
-    events in flight, or offers `rate` events a second.
+    `kind`: "fan" (events published and delivered), "idle" (connections opened and held: handshakes and memory) or
+    "echo" (each connection sends what comes back). A fan-out keeps `outstanding` events in flight, or offers `rate`
+    events a second.
     """
 
     name: str
@@ -20,6 +20,8 @@ class Workload:
     per_connection: int = 1
     outstanding: int = 0
     rate: int = 0
+    lists: bool = True
+    """Whether what is outstanding may be published in lists."""
 
     def topics_of(self, connection: int) -> range:
         """The topics that a connection follows."""
@@ -44,7 +46,7 @@ WORKLOADS = {
         Workload("L150", "150,000 deliveries a second to 1,000 subscribers", "fan", 1000, rate=150),
         Workload("idle", "10,000 connections, opened and left alone", "idle", 10_000),
         Workload("echo", "100 connections, one message in flight each", "echo", 100),
-        Workload("publish", "events published one by one", "publish", 1),
-        Workload("publish100", "events published in lists of 100", "publish", 1),
+        Workload("publish", "1 subscriber, events published singly, 16 at once", "fan", 1, outstanding=16, lists=False),
+        Workload("publish100", "1 subscriber, events published in lists of 100", "fan", 1, outstanding=100),
     )
 }

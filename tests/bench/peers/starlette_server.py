@@ -1,4 +1,4 @@
-"""Starlette on uvicorn with uvloop and httptools: `send_text` to each subscriber in turn. Arguments: PORT."""
+"""Starlette on uvicorn with uvloop and httptools: `send_text` to each subscriber in turn. Argument: PORT."""
 
 import sys
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""uWebSockets by way of socketify: publish and fan-out are its own, in C++; only the callbacks are Python. Argument: PORT."""
+"""uWebSockets by way of socketify: publish and fan-out are its own, in C++; callbacks are Python. Argument: PORT."""
 
 import sys
 
