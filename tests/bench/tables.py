@@ -44,9 +44,8 @@ def whole(
     parts.append("\n".join(f"- {name}: {WORKLOADS[name].title}" for name in WORKLOADS if name in measured))
     parts.append(_verdicts(verdicts))
     if skipped:
-        parts.append(
-            "Not measured, or not wholly:\n" + "\n".join(f"- {name}: {reason}" for name, reason in skipped.items())
-        )
+        told = "\n".join(f"- {name}: {reason}" for name, reason in skipped.items())
+        parts.append(f"Not measured, or not wholly:\n{told}")
     parts.append("Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
     return "\n\n".join(parts) + "\n"
 
