@@ -59,9 +59,7 @@ def target(
     )
 
 
-def path(
-    server: Server, follows: Follows = nothing, query: Callable[[int], str] | None = None
-) -> Callable[[int], str]:
+def path(server: Server, follows: Follows = nothing, query: Callable[[int], str] | None = None) -> Callable[[int], str]:
     """The paths of connections of distinct users. What a token grants is not followed until it is named.
 
     A `query`, which begins with "&", takes the place of the names.
