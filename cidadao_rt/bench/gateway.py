@@ -59,10 +59,11 @@ def target(
     )
 
 
-def path(
-    server: Server, follows: Follows = nothing, query: Callable[[int], str] = lambda _: ""
-) -> Callable[[int], str]:
-    """The paths of connections of distinct users. What a token grants is not followed until it is named."""
+def path(server: Server, follows: Follows = nothing, query: Callable[[int], str] | None = None) -> Callable[[int], str]:
+    """The paths of connections of distinct users. What a token grants is not followed until it is named.
+
+    A `query`, which begins with "&", takes the place of the names.
+    """
 
     def of(number: int) -> str:
         granted = [investigation(topic) for topic in follows(number)]

@@ -171,7 +171,9 @@ def judge(generator: Generator, run: Run, *, drain_seconds: float = 10.0) -> Run
     return run
 
 
-def measure(generator: Generator, flow: Flow | None, *, warm: float, seconds: float) -> Run:
+def measure(
+    generator: Generator, flow: Flow | None, *, warm: float, seconds: float, drain_seconds: float = 10.0
+) -> Run:
     """Publish as `flow` says (None: echo), and measure after `warm` seconds for `seconds`."""
     generator.flow = flow
     if flow is None:
@@ -179,4 +181,4 @@ def measure(generator: Generator, flow: Flow | None, *, warm: float, seconds: fl
     generator.run(warm)
     meter = Meter(generator)
     generator.run(seconds)
-    return judge(generator, meter.stop())
+    return judge(generator, meter.stop(), drain_seconds=drain_seconds)
