@@ -88,8 +88,11 @@ class Chunks:
         self.known.clear()
         self._old = []
 
-    def latencies(self, most: int = 1_000_000) -> list[int]:
-        """Nanoseconds from stamp to arrival since the restart, sorted; of more than about `most` every n-th."""
+    def latencies(self, since: int = 0, most: int = 1_000_000) -> list[int]:
+        """Nanoseconds from stamp to arrival of what came since the restart, sorted.
+
+        What is stamped before `since` does not count; of more than about `most` every n-th does.
+        """
         self._retire()
         total = sum(len(chunk.stamps) * len(chunk.times) for chunk in self._old)
         step = total // most + 1
@@ -97,6 +100,7 @@ class Chunks:
             time - stamp
             for chunk in self._old
             for offset, stamp in enumerate(chunk.stamps)
+            if stamp >= since
             for time in chunk.times[offset % step :: step]
         ]
         found.sort()

@@ -158,6 +158,7 @@ class Generator:
         self._topic = 0
         self._next = 0
         self._idle: deque[Connection] = deque()
+        self._paused: set[Connection] = set()
 
     def __enter__(self) -> "Generator":
         return self
@@ -184,7 +185,11 @@ class Generator:
 
     def wrong(self) -> list[Connection]:
         """The subscribers that did not get exactly what they follow, or have ended."""
-        return [one for one in self.subscribers if one.state is not State.OPEN or not self._has_all(one)]
+        return [
+            one
+            for one in self.subscribers
+            if one not in self._paused and (one.state is not State.OPEN or not self._has_all(one))
+        ]
 
     def _has_all(self, one: Connection) -> bool:
         due = one.due + sum(self._sent.get(topic, 0) for topic in one.topics)
@@ -246,28 +251,27 @@ class Generator:
         self.subscribers = [one for one in self.subscribers if one not in gone]
 
     def pause(self, one: Connection) -> None:
-        """Read nothing more of it, for now."""
+        """Read nothing more of it, for now; until `resume` it is not judged."""
+        self._paused.add(one)
         self._epoll.unregister(one.fd)
         self._count(one, -1)
 
     def resume(self, one: Connection) -> None:
-        """Read it again."""
+        """Read it again, and expect all that it is owed."""
+        self._paused.discard(one)
         missing = (one.due + sum(self._sent.get(topic, 0) for topic in one.topics) - one.total) & COUNT_MASK
         self.expected += missing
         self._count(one, 1)
         self._epoll.register(one.fd, EPOLLIN)
 
-    def owe(self, one: Connection, since: int) -> None:
-        """Expect of a connection, just made, its topics from `since` on, a value of `sent`."""
-        one.due -= since
-
     def sent(self, topics: Sequence[int]) -> int:
         """The sum of the weights of all that was published to these."""
         return sum(self._sent.get(topic, 0) for topic in topics)
 
-    def expect(self, deliveries: int) -> None:
-        """Wait for so many more: connections that came back are owed them."""
-        self.expected += deliveries
+    def owe(self, one: Connection, since: int, events: int) -> None:
+        """Expect of a connection that came back all from `since` on, a value of `sent`, so many events."""
+        one.due = -since
+        self.expected += events
 
     def close(self) -> None:
         """Close all."""
@@ -430,6 +434,8 @@ class Generator:
                 raise WireError(f"the handshake was answered with {status}")
             if b"permessage-deflate" in head and b"server_no_context_takeover" not in head:
                 one.inflater = Inflater(counts_only=one.number >= INFLATED)
+            if self.target.deflate and not one.publishes and b"permessage-deflate" not in head:
+                self.fault("compression was not accepted")
             if self.target.greeting and not one.publishes:
                 one.state = State.GREETING
             else:
@@ -512,21 +518,25 @@ class Generator:
         if at < len(due):
             flow.returned(len(due) - at)
 
-    def publish(self, count: int) -> None:
-        """Publish so many events now, round robin over the topics, and wait until they have been taken."""
-        while count:
-            if self._idle:
+    def publish(self, count: int, topic: int | None = None, *, seconds: float = 60.0) -> None:
+        """Publish so many events now, on one topic or on all in turn, and wait until they have been taken."""
+        end = time.monotonic() + seconds
+        while (count or self.unanswered) and time.monotonic() < end:
+            if self._idle and count:
                 size = min(count, self.target.publisher.batch)
-                count -= self._request([time.monotonic_ns()] * size)
+                count -= self._request([time.monotonic_ns()] * size, topic)
             self.turn()
+        if count or self.unanswered:
+            self.fault("publishing took too long")
 
-    def _request(self, due: list[int]) -> int:
+    def _request(self, due: list[int], only: int | None = None) -> int:
         publisher, one = self.target.publisher, self._idle.popleft()
         events = []
         for at in due:
-            number, topic = self._next, self._topic
+            number, topic = self._next, self._topic if only is None else only
             self._next += 1
-            self._topic = (topic + 1) % self.topics
+            if only is None:
+                self._topic = (topic + 1) % self.topics
             events.append((topic, payload(at, number, self.target.payload_bytes)))
             self._sent[topic] = self._sent.get(topic, 0) + weight(number)
             self.expected += self._audience.get(topic, 0)

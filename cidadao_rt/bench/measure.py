@@ -54,11 +54,10 @@ def resident_bytes(pids: Sequence[int]) -> int:
     return total
 
 
-def pin(pid: int, cpu: int) -> None:
-    """Keep a process on one of the processors that it may use, by number; with fewer, wherever it is."""
-    allowed = sorted(os.sched_getaffinity(0) if pid == 0 else os.sched_getaffinity(pid))
-    if cpu < len(allowed):
-        os.sched_setaffinity(pid, {allowed[cpu]})
+def processors() -> tuple[set[int], set[int]]:
+    """One processor for the server, and the others for the generator; the same one where there is no other."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
 
 
 def raise_open_files() -> int:
@@ -80,7 +79,8 @@ def settle(pids: Sequence[int], seconds: float = 6.0) -> None:
 
 @dataclass(slots=True)
 class Run:
-    """One measurement. Latencies in milliseconds, utilisations as parts of one core, `us` per delivery of the server.
+    """One measurement. Latencies in milliseconds, utilisations as parts of one core, `us` of the server per delivery,
+    and per event where nothing is delivered.
 
     `ok`: every connection stayed open, and each got exactly what was published to what it follows.
     """
@@ -90,6 +90,7 @@ class Run:
     delivered: int = 0
     seconds: float = 0.0
     events_per_second: float = 0.0
+    us_per_event: float = 0.0
     deliveries_per_second: float = 0.0
     us: float = 0.0
     p50: float = 0.0
@@ -118,9 +119,13 @@ class Meter:
         self._delivered, self._answered = generator.delivered, generator.answered
         self._server, self._own = cpu_seconds(generator.target.pids), time.process_time()
         self._began = time.monotonic()
+        self._since = time.monotonic_ns()
 
-    def stop(self) -> Run:
-        """The end of the measured part. What is still to come is not waited for."""
+    def stop(self, *, fresh: bool = False) -> Run:
+        """The end of the measured part. What is still to come is not waited for.
+
+        `fresh`: latencies of what was due before the measured part, as a replay's are, do not count.
+        """
         generator = self._generator
         seconds = time.monotonic() - self._began
         server = cpu_seconds(generator.target.pids) - self._server
@@ -128,7 +133,7 @@ class Meter:
         gc.enable()
         delivered = generator.delivered - self._delivered
         events = generator.answered - self._answered
-        latencies = generator.chunks.latencies()
+        latencies = generator.chunks.latencies(self._since if fresh else 0)
         return Run(
             connections=len(generator.subscribers),
             published=events,
@@ -136,6 +141,7 @@ class Meter:
             seconds=round(seconds, 3),
             events_per_second=round(events / seconds, 1),
             deliveries_per_second=round(delivered / seconds, 1),
+            us_per_event=round(server * 1e6 / events, 3) if events else 0.0,
             us=round(server * 1e6 / delivered, 3) if delivered else 0.0,
             p50=percentile(latencies, 0.5),
             p90=percentile(latencies, 0.9),
@@ -165,7 +171,9 @@ def judge(generator: Generator, run: Run, *, drain_seconds: float = 10.0) -> Run
     return run
 
 
-def measure(generator: Generator, flow: Flow | None, *, warm: float, seconds: float) -> Run:
+def measure(
+    generator: Generator, flow: Flow | None, *, warm: float, seconds: float, drain_seconds: float = 10.0
+) -> Run:
     """Publish as `flow` says (None: echo), and measure after `warm` seconds for `seconds`."""
     generator.flow = flow
     if flow is None:
@@ -173,4 +181,4 @@ def measure(generator: Generator, flow: Flow | None, *, warm: float, seconds: fl
     generator.run(warm)
     meter = Meter(generator)
     generator.run(seconds)
-    return judge(generator, meter.stop())
+    return judge(generator, meter.stop(), drain_seconds=drain_seconds)
