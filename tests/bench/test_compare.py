@@ -5,15 +5,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from install import Cache
 from machine import need
-from roster import PEERS
+from roster import PEERS, Launch
 from serving import serving
+from trial import trial
 from verdicts import AIMS, GATEWAY, judge, summarize
 from websockets.asyncio.client import ClientConnection, connect
+from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 
@@ -89,6 +92,22 @@ def test_a_comparison_ends_in_a_table_and_verdicts(tmp_path: Path) -> None:
     assert "- uws, all: not installed" in done.stdout
     assert "A trial with smaller numbers" in done.stdout
     assert (tmp_path / "plots" / "cost-A.svg").read_text().startswith("<svg ")
+
+
+def test_a_peer_that_fails_does_not_end_the_comparison(tmp_path: Path) -> None:
+    """What it died of is the row's error."""
+
+    def launch(*_: object) -> Launch:
+        return [sys.executable, "-c", "raise SystemExit('no room')"], {}
+
+    def prepare(*_: object) -> None:
+        raise ValueError("cannot be")
+
+    cache = Cache(tmp_path, install=False)
+    dies = replace(PEERS["aiohttp"], launch=launch)
+    assert trial(dies, WORKLOADS["A"], cache, None, 0.1) == {"error": "ended with 1 at its start: no room"}
+    fails = replace(PEERS["aiohttp"], prepare=prepare)
+    assert trial(fails, WORKLOADS["A"], cache, None, 0.1) == {"error": "ValueError: cannot be"}
 
 
 def row(peer: str, workload: str, *, ok: bool = True, **values: float) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """One measurement of one peer, as a row of plain values."""
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,8 +32,12 @@ def trial(peer: Peer, workload: Workload, cache: Cache, core: int | None, second
             target = replace(peer.target(server.port, workload), pids=[server.pid])
             settle(target.pids)
             return _TRIALS[workload.kind](target, workload, seconds)
-    except (Unavailable, OSError) as error:
+    except Unavailable as error:
         return {"error": str(error)}
+    except Exception as error:
+        # One peer that goes wrong must not cost the hour that the others took; it is told, and the run goes on.
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _fan(target: Target, workload: Workload, seconds: float) -> Row:
