@@ -169,7 +169,7 @@ def test_one_whole_text_needs_no_reader(length: int) -> None:
         b"", wire(TEXT, b"abc")[:-1], wire(TEXT, b"abc") + b"x", wire(BINARY, b"abc"), wire(TEXT, b"a", fin=False),
         wire(TEXT, b"x" * 200)[:-1], wire(TEXT, b"x" * 200)[:7], wire(TEXT, b"x" * 65_536), b"\x81\x03abcdef",
     ],
-    ids=["nothing", "not whole", "more", "binary", "a fragment", "long, not whole", "half a head", "huge", "not masked"],
+    ids=["nothing", "not whole", "more", "binary", "a fragment", "long, not whole", "half a head", "huge", "bare"],
 )  # fmt: skip
 def test_everything_else_does(data: bytes) -> None:
     assert framing.whole_text(data) is None
