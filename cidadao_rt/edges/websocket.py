@@ -117,8 +117,9 @@ def _key(request: web.Request) -> str | None:
     headers = request.headers
     key = headers.get(hdrs.SEC_WEBSOCKET_KEY, "")
     is_handshake = (
-        handshake.has_token(headers.get(hdrs.UPGRADE, ""), "websocket")
-        and handshake.has_token(headers.get(hdrs.CONNECTION, ""), "upgrade")
+        # Nothing else beside it: aiohttp would read what follows such a request as another one.
+        headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        and handshake.has_token(",".join(headers.getall(hdrs.CONNECTION, ())), "upgrade")
         and headers.get(hdrs.SEC_WEBSOCKET_VERSION) == handshake.VERSION
         and request.version >= HttpVersion11
         and not request.can_read_body

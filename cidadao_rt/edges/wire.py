@@ -76,9 +76,12 @@ class Wires:
             # Of those that answer pings, all are ours.
             if connection.outlet.expects_pong:
                 connection.outlet.abort()
-        while self._tasks:
-            # Their connections end in the next turn, and nothing that they wait for outlasts that.
-            await asyncio.wait(self._tasks)
+        if self._tasks:
+            # Their connections end in the next turn, and hardly anything that they wait for outlasts that.
+            _, late = await asyncio.wait(self._tasks, timeout=REFUSED_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 class Wire(asyncio.Protocol):
