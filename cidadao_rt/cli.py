@@ -22,6 +22,7 @@ from typing import NoReturn
 import msgspec
 
 from . import __version__, logs
+from .bench import arguments as bench_arguments
 from .motion.agents.library import Library
 from .tools import arguments as tool_arguments
 from .tools.errors import ToolError
@@ -32,7 +33,8 @@ from .words.settings import FILE_VARIABLE, ConfigError, Settings, describe, merg
 
 PROG = "cidadao-rt"
 TOOLS = ("tail", "record", "verify")
-COMMANDS = ("serve", "token", "check-config", *TOOLS)
+MEASURES = ("bench",)
+COMMANDS = ("serve", "token", "check-config", *TOOLS, *MEASURES)
 DEFAULT_FILE = "config.toml"
 FILE_BYTES = 1 << 20
 TTL_SECONDS = 3600.0
@@ -53,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:
             # Not quoted: it may be a secret whose `--set` was forgotten.
             raise ConfigError(f"unknown argument; the command comes first ({', '.join(COMMANDS)}), see --help")
-        if options.command in TOOLS:
+        if options.command in (*TOOLS, *MEASURES):
             # Only here, since they load a client that the others do not need.
-            return int(import_module(f".tools.{options.command}", __package__).run(options))
+            module = ".bench.command" if options.command in MEASURES else f".tools.{options.command}"
+            return int(import_module(module, __package__).run(options))
         run = {"serve": _serve, "token": _token, "check-config": _check_config}[options.command]
         return run(options)
     except ToolError as error:
@@ -112,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="as one JSON object")
     tool_arguments.add(commands.add_parser)
+    bench_arguments.add(commands.add_parser)
     return parser
 
 

@@ -128,10 +128,8 @@ def test_an_argument_that_is_not_known_is_refused_and_not_quoted(
     run: Callable[..., Run], app: App, arguments: list[str]
 ) -> None:
     error = refused(run(*arguments))
-    assert (
-        error
-        == "unknown argument; the command comes first (serve, token, check-config, tail, record, verify), see --help"
-    )
+    commands = "serve, token, check-config, tail, record, verify, bench"
+    assert error == f"unknown argument; the command comes first ({commands}), see --help"
     assert app.configs == []
 
 

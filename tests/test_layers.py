@@ -36,7 +36,7 @@ def imports(path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in MODULES if not {BESIDE, "tools"} & set(path.relative_to(ROOT).parts)],
+    [path for path in MODULES if not {BESIDE, "bench", "tools"} & set(path.relative_to(ROOT).parts)],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_module_imports_its_own_layer_or_those_below(path: Path) -> None:
@@ -82,6 +82,17 @@ def test_a_tool_is_built_on_the_client_and_what_is_pure(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "cidadao_rt":
             assert parts[1] in ("client", "memory", "tools", "words"), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").glob("*.py")), ids=lambda path: path.name)
+def test_the_bench_knows_the_server_from_outside(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "cidadao_rt":
+            assert parts[1] in ("__version__", "bench", "tools", "words"), f"{path.name} imports {name}"
+        else:
+            # The bare loop is a server itself.
+            assert parts[0] in {*sys.stdlib_module_names, "matplotlib"} or path.name == "bare.py", name
 
 
 def test_the_command_line_loads_no_client_before_a_tool_is_asked_for() -> None:

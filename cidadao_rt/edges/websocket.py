@@ -7,8 +7,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from ..memory.effects import error
 from ..motion.gateway import Call, Gateway, TurnedAway
-from ..words import agents, envelope, frames, handshake
-from ..words.encodings import WEBSOCKET, WEBSOCKET_BATCHED
+from ..words import agents, deflate, encodings, envelope, frames, handshake
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.subscription import ConnectionType, Kind
 from ..words.tokens import BadToken
@@ -71,8 +70,11 @@ class WebSocketEdge:
             return web.Response(status=429, headers={"Retry-After": "60"})
         except (TurnedAway, BadToken) as why:
             away = why
-        encoding = WEBSOCKET_BATCHED if request.query.get("batch") == "1" else WEBSOCKET
-        wire = Wire(self._wires, encoding, handshake.switch(key))
+        extensions = None
+        if self._gateway.config.server.compression:
+            extensions = deflate.negotiate(request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, ()))
+        encoding = encodings.websocket(batched=request.query.get("batch") == "1", deflated=extensions is not None)
+        wire = Wire(self._wires, encoding, handshake.switch(key, extensions))
         # Before anything is written, so that the wire sees its transport fill.
         taken = take_over(request, wire)
         try:
@@ -115,8 +117,9 @@ def _key(request: web.Request) -> str | None:
     headers = request.headers
     key = headers.get(hdrs.SEC_WEBSOCKET_KEY, "")
     is_handshake = (
-        handshake.has_token(headers.get(hdrs.UPGRADE, ""), "websocket")
-        and handshake.has_token(headers.get(hdrs.CONNECTION, ""), "upgrade")
+        # Nothing else beside it: aiohttp would read what follows such a request as another one.
+        headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        and handshake.has_token(",".join(headers.getall(hdrs.CONNECTION, ())), "upgrade")
         and headers.get(hdrs.SEC_WEBSOCKET_VERSION) == handshake.VERSION
         and request.version >= HttpVersion11
         and not request.can_read_body

@@ -14,6 +14,7 @@ from ..memory.effects import error
 from ..motion.connection import Connection
 from ..motion.gateway import Gateway
 from ..words import frames, framing
+from ..words.deflate import inflate
 from ..words.encodings import Encoding
 from ..words.errors import CloseCode, ErrorCode, Refusal
 from ..words.framing import FramingError, Reader
@@ -75,9 +76,12 @@ class Wires:
             # Of those that answer pings, all are ours.
             if connection.outlet.expects_pong:
                 connection.outlet.abort()
-        while self._tasks:
-            # Their connections end in the next turn, and nothing that they wait for outlasts that.
-            await asyncio.wait(self._tasks)
+        if self._tasks:
+            # Their connections end in the next turn, and hardly anything that they wait for outlasts that.
+            _, late = await asyncio.wait(self._tasks, timeout=REFUSED_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 class Wire(asyncio.Protocol):
@@ -179,7 +183,8 @@ class Wire(asyncio.Protocol):
                 if text is not None:
                     self._receive(text, is_binary=False)
                     return
-            reader = self._reader = Reader(self._wires.most)
+            # Whoever gets deflated events may send deflated messages.
+            reader = self._reader = Reader(self._wires.most, inflate if self.encoding.pack is not None else None)
         reader.feed(data)
         if not self._is_busy:
             self._read(reader)

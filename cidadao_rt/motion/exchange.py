@@ -120,6 +120,11 @@ class Exchange:
 
         Returns what is left where something has to be waited for, to be awaited before the session's next turn.
         """
+        if len(turn.effects) == 1 and isinstance(turn.effects[0], Pong):
+            # What clients send most, and there is nothing to keep of it.
+            line.say([turn.effects[0]])
+            done()
+            return None
         work = _Work(session, turn, line, done)
         effect = self._run(work)
         return None if effect is None else self._rest(work, effect)

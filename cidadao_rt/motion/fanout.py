@@ -104,9 +104,9 @@ def _groups(channel: Group | dict[_Filter, Group]) -> Iterable[Group]:
 class Fanout:
     """The groups and this turn's debts. Used from one event loop only."""
 
-    def __init__(self, metrics: Metrics, cursor: Callable[[int], str], receipts: Receipts) -> None:
+    def __init__(self, metrics: Metrics, part: Callable[[Encoding, Event], bytes], receipts: Receipts) -> None:
         self._metrics = metrics
-        self._cursor = cursor
+        self._part = part
         self._receipts = receipts
         # What this turn owes of events that are tracked: offset, and group.
         self._tracked: list[tuple[int, Group]] = []
@@ -180,7 +180,7 @@ class Fanout:
                 encoding = group.encoding
                 part = parts.get(encoding)
                 if part is None:
-                    part = parts[encoding] = encoding.part(event.body, self._cursor(event.offset))
+                    part = parts[encoding] = self._part(encoding, event)
                 self._owe(group, event.offset - 1, event.type, part)
                 if event.receipt_for is not None:
                     self._tracked.append((event.offset, group))

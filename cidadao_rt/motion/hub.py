@@ -23,6 +23,7 @@ from .connection import NOWHERE, Answer, Connection, Outlet
 from .crowd import Crowd
 from .fanout import Fanout
 from .metrics import Metrics
+from .packing import Packing
 from .wheel import Wheel
 
 ANSWER_BYTES = 65_536
@@ -45,7 +46,8 @@ class Hub:
         self._metrics = metrics
         self._wall = wall
         self.receipts = Receipts()
-        self._fanout = Fanout(metrics, self._cursor, self.receipts)
+        self._part = Packing(self._cursor).part
+        self._fanout = Fanout(metrics, self._part, self.receipts)
         self._connections: dict[str, Connection] = {}
         self._of_user: dict[str, Crowd[Connection]] = {}
         self._of_session: dict[str, Connection] = {}
@@ -149,7 +151,7 @@ class Hub:
             return
         self._fanout.flush()
         if connection.answers:
-            self._write_answers(connection)
+            self._write_waiting(connection)
         self.remove(connection)
         connection.outlet.close(code, reason)
         _log.info(
@@ -178,13 +180,17 @@ class Hub:
         answers = [self._answer(message) for message in messages]
         if connection.closing or not answers:
             return
-        connection.answers += tuple(answers)
-        connection.answer_bytes += sum(len(answer.body or b"") + ANSWER_OVERHEAD for answer in answers)
         if not connection.paused:
             self._fanout.flush()
         # The flush may have been what filled the socket.
-        if not connection.paused:
-            self._write_answers(connection)
+        if connection.paused:
+            connection.answers += tuple(answers)
+            connection.answer_bytes += sum(len(answer.body or b"") + ANSWER_OVERHEAD for answer in answers)
+        elif connection.answers:
+            connection.answers += tuple(answers)
+            self._write_waiting(connection)
+        else:
+            self._write_answers(connection, answers)
 
     def ping(self, connection: Connection) -> None:
         """Give or ask for a sign of life."""
@@ -310,7 +316,7 @@ class Hub:
     def _pull(self, connection: Connection) -> None:
         """Write one page of what is owed."""
         if connection.answers:
-            self._write_answers(connection)
+            self._write_waiting(connection)
             if connection.paused:
                 return
         interest = connection.interest
@@ -323,9 +329,7 @@ class Hub:
         connection.position = page.position
         found = self._without_overtaken(page.events) if connection.conflates else page.events
         if found:
-            connection.outlet.write(
-                encoding.join([encoding.part(event.body, self._cursor(event.offset)) for event in found])
-            )
+            connection.outlet.write(encoding.join([self._part(encoding, event) for event in found]))
             self._count(found, encoding.transport)
             if self.receipts:
                 session = (connection.session.id, connection.session.sub)
@@ -367,11 +371,15 @@ class Hub:
         body = envelope.encode(message.type, message.data, self._wall(), id_=id_, correlation_id=message.correlation_id)
         return Answer(message.type, body, message.correlation_id, id_)
 
-    def _write_answers(self, connection: Connection) -> None:
-        encoding = connection.outlet.encoding
-        here = self._cursor(self.position(connection))
+    def _write_waiting(self, connection: Connection) -> None:
         answers, connection.answers = connection.answers, ()
         connection.answer_bytes = 0
+        self._write_answers(connection, answers)
+        self._notice(connection)
+
+    def _write_answers(self, connection: Connection, answers: Iterable[Answer]) -> None:
+        encoding = connection.outlet.encoding
+        here = self._cursor(self.position(connection))
         parts = []
         for answer in answers:
             body, cursor = answer.body, answer.cursor
@@ -382,7 +390,6 @@ class Hub:
         connection.outlet.write(encoding.join(parts))
         for answer in answers:
             self._metrics.sent(answer.type, encoding.transport)
-        self._notice(connection)
 
     def _cursor(self, offset: int) -> str:
         return f"{self._log.epoch}-{offset}"

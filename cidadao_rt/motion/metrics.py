@@ -3,10 +3,12 @@
 Source: the API document, "Métricas WebSocket"; PROTOCOL 11 "Metrics".
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from ..words.errors import ErrorCode
@@ -38,6 +40,27 @@ class _Messages(Collector):
         yield family
 
 
+class _Durations(Collector):
+    """A histogram of seconds, without the library's lock for each of them."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BUCKETS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        names = [*(str(bound) for bound in _BUCKETS), "+Inf"]
+        yield HistogramMetricFamily(
+            "cidadao_ai_websocket_message_duration_seconds",
+            "Seconds from a client's message to its last direct answer",
+            buckets=list(zip(names, accumulate(self._counts), strict=True)),
+            sum_value=self._sum,
+        )
+
+
 class Metrics:
     """Counts. Labels are few and bounded: a type that is not ours counts as `other`."""
 
@@ -51,12 +74,8 @@ class Metrics:
         self._errors = Counter(
             "cidadao_ai_websocket_errors_total", "Errors answered, by code", ["code"], registry=self.registry
         )
-        self._duration = Histogram(
-            "cidadao_ai_websocket_message_duration_seconds",
-            "Seconds from a client's message to its last direct answer",
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
+        self._durations = _Durations()
+        self.registry.register(self._durations)
         for code in ErrorCode:
             self._errors.labels(code.value)
         self.response_time = 0.0
@@ -84,7 +103,7 @@ class Metrics:
 
     def answered(self, seconds: float) -> None:
         """A client's message has had its last direct answer."""
-        self._duration.observe(seconds)
+        self._durations.observe(seconds)
         # An exponential mean over about the last 20 messages, for `metrics_update`.
         self.response_time += (seconds - self.response_time) / 20
 

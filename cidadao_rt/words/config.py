@@ -64,6 +64,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says('"production" or "development"; a run that makes its own secret is in development.'),
     ] = "production"
     console: Annotated[bool, says("Whether the console is served at /; if not, / is 404.")] = True
+    compression: Annotated[
+        bool, says("Whether events go compressed to the WebSocket clients that offer permessage-deflate.")
+    ] = True
     ping_seconds: Annotated[
         Seconds, says("Seconds between two protocol pings; a peer that does not answer is taken for dead.")
     ] = 25.0

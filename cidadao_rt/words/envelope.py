@@ -27,13 +27,18 @@ class Incoming(msgspec.Struct, frozen=True):
 def timestamp(now: float) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, for `now` in seconds since 1970."""
     # In whole milliseconds first: a float's own fraction would be cut here and rounded there.
-    seconds, milliseconds = divmod(round(now * 1000), 1000)
+    return _millisecond(round(now * 1000))
+
+
+@lru_cache(maxsize=8)
+def _millisecond(total: int) -> str:
+    # Made once a millisecond, in which a busy server sends many messages, and its larger part once a second.
+    seconds, milliseconds = divmod(total, 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> str:
-    # Made once a second: nearly every message is of the present one.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

@@ -1,8 +1,11 @@
-"""WebSocket frames from server to client: unmasked, unfragmented. Source: RFC 6455 section 5.2."""
+"""WebSocket frames from server to client: unmasked, unfragmented.
+
+Source: RFC 6455 section 5.2; RFC 7692 section 6 (RSV1).
+"""
 
 from struct import pack
 
-_TEXT = 0x81
+_TEXT, _DEFLATED_TEXT = 0x81, 0xC1
 PING = b"\x89\x00"
 """A whole ping frame without payload (RFC 6455 section 5.5.2)."""
 
@@ -12,12 +15,21 @@ REASON_LENGTH = 123
 
 def text(payload: bytes) -> bytes:
     """One text frame; `payload` is UTF-8."""
+    return _frame(_TEXT, payload)
+
+
+def deflated_text(payload: bytes) -> bytes:
+    """One text frame whose payload is compressed (`deflate.deflate`), which is what RSV1 says."""
+    return _frame(_DEFLATED_TEXT, payload)
+
+
+def _frame(first: int, payload: bytes) -> bytes:
     length = len(payload)
     if length < 126:
-        return pack("!BB", _TEXT, length) + payload
+        return pack("!BB", first, length) + payload
     if length < 65536:
-        return pack("!BBH", _TEXT, 126, length) + payload
-    return pack("!BBQ", _TEXT, 127, length) + payload
+        return pack("!BBH", first, 126, length) + payload
+    return pack("!BBQ", first, 127, length) + payload
 
 
 def pong(payload: bytes) -> bytes:

@@ -23,10 +23,11 @@ def has_token(header: str, token: str) -> bool:
     return header.lower() == token or token in [name.strip() for name in header.lower().split(",")]
 
 
-def switch(key: str) -> bytes:
-    """The `101` that accepts the handshake with this key (section 4.2.2)."""
+def switch(key: str, extensions: str | None = None) -> bytes:
+    """The `101` that accepts the handshake with this key, and with the extensions agreed on (section 4.2.2)."""
+    agreed = b"" if extensions is None else b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()
     accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest())
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
+        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, agreed)
     )

@@ -214,7 +214,8 @@ class RawWebSocket(Raw):
         if self.cursor is not None:
             query["last_event_id"] = self.cursor
         url = f"ws{self.base.removeprefix('http')}/ws?{urlencode(query)}"
-        async with connect(url, max_size=None, compression=None, ping_interval=None, close_timeout=0.5) as ws:
+        # Compressed, as browsers do it; the written clients offer nothing.
+        async with connect(url, max_size=None, compression="deflate", ping_interval=None, close_timeout=0.5) as ws:
             try:
                 await self._listen(ws)
             except ConnectionClosed:

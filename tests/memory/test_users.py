@@ -56,6 +56,7 @@ def test_past_the_limit_the_oldest_detached_session_goes() -> None:
     assert users.session("ana", "s0", 3.0) is None
     users.attach(three[1])
     assert three[1].detached_at is None
+    assert not users._absent, "who is here is not looked at"
     assert users.expire(302.0) == 1
     assert users.session("ana", "s1", 302.0) is three[1]
 

@@ -177,9 +177,8 @@ async def test_tail_comes_back_and_says_so_beside_the_events(serve: Serve) -> No
     server = await serve()
     process = await start("tail", server.http, "--count", "1", token=server.token())
     await connected(process)
-    for connection in server.http_server.connections:
-        assert connection.transport is not None
-        connection.transport.abort()
+    for connection in server.gateway.hub:
+        connection.outlet.abort()
     await notify(server, "perdido?")
     out, err = await asyncio.wait_for(process.communicate(), 15)
     assert "perdido?" in out.decode()

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "trusted_proxies": [],
         "mode": "production",
         "console": True,
+        "compression": True,
         "ping_seconds": 25.0,
         "slow_reader_seconds": 60.0,
     },
