@@ -174,7 +174,8 @@ class Wire(asyncio.Protocol):
         if reader is None:
             if self._state == _DEAF:
                 return
-            if not self._is_busy:
+            # What may be over the bound is for the reader, which knows it.
+            if not self._is_busy and len(data) <= self._wires.most:
                 try:
                     text = framing.whole_text(data)
                 except FramingError as wrong:
@@ -184,11 +185,15 @@ class Wire(asyncio.Protocol):
                     self._receive(text, is_binary=False)
                     return
             # Whoever gets deflated events may send deflated messages.
-            reader = self._reader = Reader(self._wires.most, inflate if self.encoding.pack is not None else None)
+            reader = self._reader = Reader(self._wires.most, self._inflate if self.encoding.pack is not None else None)
         reader.feed(data)
         if not self._is_busy:
             self._read(reader)
-        elif len(reader) > HELD_BYTES:
+            return
+        if self._connection is not None:
+            # Its pong may be in there: who waits for us is not to be taken for dead.
+            self._connection.heard_at = self._wires.gateway.clock()
+        if len(reader) > HELD_BYTES:
             self._transport.pause_reading()
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -233,6 +238,10 @@ class Wire(asyncio.Protocol):
             # A peer that does not read gets no pongs piled up; it may be told of the newest ping alone.
             if opcode == framing.PING and not self._connection.paused and self._state == _OPEN:
                 self.write(frames.pong(payload))
+
+    def _inflate(self, payload: bytes, most: int) -> bytes:
+        # What is let go anyway is not worth its unpacking, and whoever was turned away may send a lot of it.
+        return inflate(payload, most) if self._connection is not None and self._state == _OPEN else b""
 
     def _receive(self, payload: bytes, *, is_binary: bool) -> None:
         """Carry out one message. After our own goodbye what still comes is read and let go."""

@@ -139,6 +139,52 @@ async def test_a_flood_of_pings_holds_up_nobody(serve: Serve) -> None:
     writer.close()
 
 
+async def test_a_small_bound_holds_for_a_message_that_comes_in_one_piece(serve: Serve) -> None:
+    server = await serve(limits={"message_bytes": 1000, "frame_bytes": 1000})
+    async with server.connect() as client:
+        await client.ws.send("x" * 1000)
+        assert (await client.recv())["data"]["code"] != "MESSAGE_TOO_LARGE"
+        await client.ws.send("x" * 1001)
+        assert (await client.closed())[0] == 1009
+
+
+async def test_who_is_heard_while_a_message_is_waited_for_is_not_dead(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve()
+    hub, gate = server.gateway.hub, asyncio.Event()
+    monkeypatch.setattr(hub, "caught_up", lambda _: gate.wait())
+    async with server.connect() as client:
+        (connection,) = hub
+        before = connection.message_at
+        await client.send("subscribe", {"events": ["investigation_update"]})
+        await server.settled(lambda: connection.message_at > before)
+        heard = connection.heard_at
+        await client.ws.pong()
+        await server.settled(lambda: connection.heard_at > heard)
+        gate.set()
+
+
+async def test_what_comes_after_the_goodbye_is_not_unpacked(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve()
+    unpacked: list[bytes] = []
+
+    def spy(payload: bytes, most: int) -> bytes:
+        unpacked.append(payload)
+        return b"{}"
+
+    monkeypatch.setattr("cidadao_rt.edges.wire.inflate", spy)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    headers = {"Sec-WebSocket-Extensions": "permessage-deflate", "Authorization": "Bearer none"}
+    writer.write(request(server, **headers))
+    assert b"permessage-deflate" in await reader.readuntil(b"\r\n\r\n")
+    bomb = Frame(Opcode.TEXT, b"x", rsv1=True).serialize(mask=True)
+    writer.write(bomb * 100 + Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
+    assert (await reader.read())[0] == 0x88
+    assert not unpacked
+    writer.close()
+
+
 async def test_aiohttp_keeps_nothing_of_a_connection(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a release of aiohttp changes what the take-over rests on, this says so."""
     server = await serve()
