@@ -178,8 +178,9 @@ async def test_what_comes_after_the_goodbye_is_not_unpacked(serve: Serve, monkey
     headers = {"Sec-WebSocket-Extensions": "permessage-deflate", "Authorization": "Bearer none"}
     writer.write(request(server, **headers))
     assert b"permessage-deflate" in await reader.readuntil(b"\r\n\r\n")
-    bomb = Frame(Opcode.TEXT, b"x", rsv1=True).serialize(mask=True)
-    writer.write(bomb * 100 + Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
+    bomb = bytearray(Frame(Opcode.TEXT, b"x").serialize(mask=True))
+    bomb[0] |= 0x40
+    writer.write(bytes(bomb) * 100 + Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
     assert (await reader.read())[0] == 0x88
     assert not unpacked
     writer.close()
