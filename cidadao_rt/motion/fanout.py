@@ -8,6 +8,7 @@ batches with them.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..memory.log import Event
@@ -25,6 +26,8 @@ from .metrics import Metrics
 TURN_BYTES = 65_536
 """Bytes that a turn may owe, over all groups, since one connection may be in any of them; past it the turn is flushed
 early, so that whoever cannot take it is behind and reads the rest from the log, instead of holding a copy of it."""
+
+_log = logging.getLogger(__name__)
 
 _OWN = "own:"
 """The channel of "all of one owner's investigations". No topic begins so, and it is never a topic of the log."""
@@ -224,14 +227,20 @@ class Fanout:
             transport = group.encoding.transport
             for _, type_, _ in group.pending:
                 self._metrics.sent(type_, transport, count)
-        if len(dirty) == 1:
-            blob = dirty[0].encoding.join([part for _, _, part in dirty[0].pending])
-            for connection in list(dirty[0].members):
-                connection.outlet.write(blob)
-        else:
-            self._write_shared(dirty)
+        debts = [(group, group.pending) for group in dirty]
+        # Taken out before the writes: a group that kept its debt would never be dirty again, and get nothing more.
         for group in dirty:
             group.pending = ()
+        if len(debts) == 1:
+            ((group, pending),) = debts
+            blob = group.encoding.join([part for _, _, part in pending])
+            for connection in list(group.members):
+                try:
+                    connection.outlet.write(blob)
+                except Exception:
+                    self._cut_off(connection)
+        else:
+            self._write_shared(debts)
 
     def _note_delivery(self) -> None:
         # Before the writes, because who is paused by one is no member afterwards.
@@ -239,11 +248,10 @@ class Fanout:
             self._receipts.deliver(offset, ((one.session.id, one.session.sub) for one in group.members))
         self._tracked.clear()
 
-    @staticmethod
-    def _write_shared(dirty: list[Group]) -> None:
+    def _write_shared(self, debts: Sequence[tuple[Group, Sequence[Entry]]]) -> None:
         touched: list[Connection] = []
-        for group in dirty:
-            owed = Owed(group.pending)
+        for group, pending in debts:
+            owed = Owed(pending)
             for connection in group.members:
                 before = connection.owed
                 if before is None:
@@ -255,4 +263,14 @@ class Fanout:
             owed_, connection.owed = connection.owed, None
             assert owed_ is not None
             outlet = connection.outlet
-            outlet.write(owed_.joined(outlet.encoding))
+            blob = owed_.joined(outlet.encoding)
+            try:
+                outlet.write(blob)
+            except Exception:
+                self._cut_off(connection)
+
+    @staticmethod
+    def _cut_off(connection: Connection) -> None:
+        """One broken outlet keeps nothing from the others. What it was owed it has lost: its client has to resume."""
+        _log.exception("write failed", extra={"connection_id": connection.id})
+        connection.outlet.abort()

@@ -289,3 +289,23 @@ async def test_what_is_sent_is_counted_by_known_types(stage: Stage) -> None:
     assert sample("cidadao_ai_websocket_messages_total", {**labels, "type": "notification"}) == 3
     assert sample("cidadao_ai_websocket_messages_total", {**labels, "type": "other"}) == 3
     assert sample("cidadao_ai_websocket_messages_total", {**labels, "type": "somebodys_own"}) is None
+
+
+@pytest.mark.parametrize("named", [("a",), ("a", "b")])
+async def test_an_outlet_that_fails_costs_the_others_nothing(
+    stage: Stage, named: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, broken = stage.connect("u1", named=named)
+    _, sound = stage.connect("u2", named=named)
+
+    def fail(_: bytes) -> None:
+        raise RuntimeError("Cannot call write() after write_eof()")
+
+    broken.write = fail  # type: ignore[method-assign]
+    for _ in range(2):
+        for key in named:
+            stage.publish(f"investigation:{key}")
+        await turn()
+    assert offsets(sound) == list(range(1, 2 * len(named) + 1)), "that turn's, and what came later"
+    assert broken.closed == (1006, ""), "it has lost what it was owed, and must come back for it"
+    assert "write failed" in caplog.text
