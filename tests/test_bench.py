@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cidadao_rt.bench import plots
+from cidadao_rt.bench import gateway as targets
+from cidadao_rt.bench import plots, workloads
+from cidadao_rt.bench.generator import FALLS_BEHIND, Generator, Rate
+from cidadao_rt.bench.measure import Run, measure
 from cidadao_rt.bench.rows import ROWS
 from cidadao_rt.bench.sample import Bound, Result, Sample
-from cidadao_rt.bench.server import gateway
+from cidadao_rt.bench.server import bare, gateway
 from cidadao_rt.cli import main
 
 
@@ -47,6 +50,32 @@ def test_a_gateway_that_runs_is_measured(capsys: pytest.CaptureFixture[str]) -> 
         assert " ms " in lines[2]
         assert main(["bench", "--quick", "--only", "A", *arguments, "--pid", str(server.pids[0])]) == 0
         assert " - us " not in capsys.readouterr().out
+
+
+def test_a_run_in_which_nothing_happens_is_no_result() -> None:
+    with bare() as server, Generator(targets.bare_target(server)) as load:
+        load.open(2)
+        load.open_publishers()
+        run = measure(load, Rate(0.001), warm=0.2, seconds=0.2)
+    assert not run.ok
+    assert run.faults == ["nothing was published or delivered while it was measured"]
+
+
+@pytest.mark.parametrize(
+    ("floor", "told"),
+    [
+        (Run(ok=True), []),
+        (Run(faults=[FALLS_BEHIND]), []),
+        (Run(faults=[FALLS_BEHIND, "a connection broke"]), [f"floor: {FALLS_BEHIND}; a connection broke"]),
+        (Run(wrong=3), ["floor: 3 connections did not get exactly what was published"]),
+    ],
+)
+def test_only_a_floor_that_is_slow_is_a_floor_still(
+    monkeypatch: pytest.MonkeyPatch, floor: Run, told: list[str]
+) -> None:
+    monkeypatch.setattr(workloads, "gateway_run", lambda *_, **__: Run(ok=True))
+    monkeypatch.setattr(workloads, "bare_run", lambda *_: floor)
+    assert workloads.offered(workloads.Bench(), workloads.Crowd(1000), 50_000).faults == told
 
 
 def result(name: str, **sample: float) -> Result:

@@ -29,6 +29,9 @@ TURN_SECONDS = 0.01
 BEHIND = 2_000_000
 """Deliveries outstanding past which an open loop publishes no more: the server cannot keep up."""
 
+FALLS_BEHIND = "the server falls behind"
+"""What is said then."""
+
 INFLATED = 4
 """Connections of those with a compression context of their own whose messages are read; of others they are counted."""
 
@@ -123,7 +126,7 @@ class Rate:
         times = [self._begin + int(n * 1e9 / self._per_second) for n in range(self._count, until)]
         self._count = max(self._count, until)
         if generator.outstanding > BEHIND:
-            generator.fault("the server falls behind")
+            generator.fault(FALLS_BEHIND)
             return []
         return times
 

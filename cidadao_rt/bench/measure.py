@@ -181,4 +181,7 @@ def measure(
     generator.run(warm)
     meter = Meter(generator)
     generator.run(seconds)
-    return judge(generator, meter.stop(), drain_seconds=drain_seconds)
+    run = meter.stop()
+    if not run.published and not run.delivered:
+        generator.fault("nothing was published or delivered while it was measured")
+    return judge(generator, run, drain_seconds=drain_seconds)
