@@ -25,6 +25,7 @@ from . import __version__, logs
 from .bench import arguments as bench_arguments
 from .motion.agents.library import Library
 from .tools import arguments as tool_arguments
+from .tools import output
 from .tools.errors import ToolError
 from .words import tokens
 from .words.config import Config
@@ -286,17 +287,9 @@ def _in_url(host: str) -> str:
 
 def _say(text: str) -> bool:
     """Print to stdout at once; False if nobody reads it, which is no reason to stop a server."""
-    stream = sys.stdout
     try:
-        encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-        stream.flush()
-    except (AttributeError, OSError, ValueError):  # no stdout at all, a broken pipe, closed
-        # What stays in the buffer would be an error again when Python flushes it at the end.
-        with suppress(AttributeError, OSError, ValueError):
-            number = stream.fileno()
-            with open(os.devnull, "wb") as null:
-                os.dup2(null.fileno(), number)
+        output.say(text)
+    except output.GoneError:
         return False
     return True
 

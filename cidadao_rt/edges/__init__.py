@@ -1,1 +1,2 @@
-"""Where clients arrive. An edge imports no other edge but `admission` and `outlet`."""
+"""Where clients arrive. An edge imports no other edge but `admission` and `outlet`; the WebSocket's stands on
+`takeover` and `wire`."""

@@ -17,10 +17,15 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
     def __str__(self) -> str:
-        return f"{self.epoch}-{self.offset}"
+        return text(self.epoch, self.offset)
 
 
-def parse(text: str) -> Cursor | None:
-    """The cursor that `text` is, or None. Only the exact form we write is one: no signs, no leading zeros."""
-    match = _FORM.fullmatch(text)
+def text(epoch: str, offset: int) -> str:
+    """The wire form of a position."""
+    return f"{epoch}-{offset}"
+
+
+def parse(word: str) -> Cursor | None:
+    """The cursor that `word` is, or None. Only the exact form we write is one: no signs, no leading zeros."""
+    match = _FORM.fullmatch(word)
     return Cursor(match[1], int(match[2])) if match else None

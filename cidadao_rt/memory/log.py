@@ -20,6 +20,7 @@ from ..words import envelope, topics
 from ..words.subscription import Interest
 from ..words.topics import Topic
 from ..words.typesets import TypeSet
+from . import cursor
 from .cursor import Cursor
 from .heaviest import Heaviest
 
@@ -175,7 +176,7 @@ class Log:
         """
         offset = self.head + 1
         body = envelope.encode(
-            draft.type, draft.data, now, id_=f"{self.epoch}-{offset}", correlation_id=draft.correlation_id
+            draft.type, draft.data, now, id_=cursor.text(self.epoch, offset), correlation_id=draft.correlation_id
         )
         event = Event(offset, draft.topic, draft.owner, draft.type, body, now, draft.receipt_for)
         self.head = offset

@@ -10,6 +10,7 @@ import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 
+from ..memory import cursor
 from ..memory.effects import Pong, Say
 from ..memory.log import Event, Log
 from ..memory.receipts import Receipts
@@ -392,7 +393,7 @@ class Hub:
             self._metrics.sent(answer.type, encoding.transport)
 
     def _cursor(self, offset: int) -> str:
-        return f"{self._log.epoch}-{offset}"
+        return cursor.text(self._log.epoch, offset)
 
     def _count(self, events: list[Event], transport: str) -> None:
         for type_, count in Counter(event.type for event in events).items():

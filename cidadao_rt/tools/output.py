@@ -20,8 +20,10 @@ def say(line: str) -> None:
         stream.flush()
     except (AttributeError, OSError, ValueError):  # no stdout at all, a broken pipe, closed
         # What stays in the buffer would be an error again when Python flushes it at the end.
-        with suppress(AttributeError, OSError, ValueError), open(os.devnull, "wb") as null:
-            os.dup2(null.fileno(), stream.fileno())
+        with suppress(AttributeError, OSError, ValueError):
+            number = stream.fileno()
+            with open(os.devnull, "wb") as null:
+                os.dup2(null.fileno(), number)
         raise GoneError from None
 
 
