@@ -145,7 +145,8 @@ async def test_a_small_bound_holds_for_a_message_that_comes_in_one_piece(serve: 
         await client.ws.send("x" * 1000)
         assert (await client.recv())["data"]["code"] != "MESSAGE_TOO_LARGE"
         await client.ws.send("x" * 1001)
-        assert (await client.closed())[0] == 1009
+        async with asyncio.timeout(10):
+            assert (await client.closed())[0] == 1009
 
 
 async def test_who_is_heard_while_a_message_is_waited_for_is_not_dead(
@@ -157,12 +158,14 @@ async def test_who_is_heard_while_a_message_is_waited_for_is_not_dead(
     async with server.connect() as client:
         (connection,) = hub
         before = connection.message_at
-        await client.send("subscribe", {"events": ["investigation_update"]})
-        await server.settled(lambda: connection.message_at > before)
-        heard = connection.heard_at
-        await client.ws.pong()
-        await server.settled(lambda: connection.heard_at > heard)
-        gate.set()
+        try:
+            await client.send("subscribe", {"events": ["investigation_update"]})
+            await server.settled(lambda: connection.message_at > before)
+            heard = connection.heard_at
+            await client.ws.pong()
+            await server.settled(lambda: connection.heard_at > heard)
+        finally:
+            gate.set()
 
 
 async def test_what_comes_after_the_goodbye_is_not_unpacked(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
